@@ -33,7 +33,12 @@
  Version of this header, for playswarm_session_new. The upper 16 bits are the ABI number, which
  the library's file name also carries (libplayswarm.so.0). The lower 16 bits count additions.
  */
-#define PLAYSWARM_ABI_VERSION 2
+#define PLAYSWARM_ABI_VERSION 5
+
+/*
+ Bytes of the seed of a channel's secret key.
+ */
+#define PLAYSWARM_SEED_BYTES 32
 
 /*
  Origin for playswarm_stream_seek: the start of the file. The values equal those of <stdio.h>.
@@ -123,6 +128,10 @@ enum playswarm_code
      An internal error of playswarm.
      */
     PLAYSWARM_INTERNAL = 15,
+    /*
+     A live channel has no size, and only the present position.
+     */
+    PLAYSWARM_NO_SIZE = 16,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -245,6 +254,18 @@ typedef int32_t playswarm_log_level;
 typedef struct playswarm_canceller playswarm_canceller;
 
 /*
+ The source of a live channel. Viewers pass its stream on to each other. The channel is off the
+ air after its last release.
+ */
+typedef struct playswarm_cast playswarm_cast;
+
+/*
+ A live channel that is watched or passed on. A session has one node in a channel, which all its
+ handles and streams share. The node leaves with the last of them.
+ */
+typedef struct playswarm_channel playswarm_channel;
+
+/*
  Settings of a session. docs/CLI.md and Rust's `Config` list the keys. A session copies them when
  it is created.
  */
@@ -267,8 +288,8 @@ typedef struct playswarm_rtsp_server playswarm_rtsp_server;
 typedef struct playswarm_session playswarm_session;
 
 /*
- A reader of one file. Any thread may use it. With several concurrent readers, each byte goes to
- exactly one of them.
+ A reader of one file, or of a live channel. Any thread may use it. With several concurrent
+ readers, each byte goes to exactly one of them.
  */
 typedef struct playswarm_stream playswarm_stream;
 
@@ -276,6 +297,125 @@ typedef struct playswarm_stream playswarm_stream;
  An open torrent. It stays open until its last reference and all its streams are released.
  */
 typedef struct playswarm_torrent playswarm_torrent;
+
+/*
+ A node's place in a live channel.
+ */
+typedef struct playswarm_channel_status {
+    /*
+     Set to sizeof(playswarm_channel_status) before the call; see playswarm_torrent_status.
+     */
+    size_t struct_size;
+    /*
+     Time from the arrival of the newest bytes at the source until they were here, in milliseconds
+     by the clocks of both machines; negative while unknown.
+     */
+    int64_t delay_ms;
+    /*
+     Further viewers that the whole channel can feed, as far as the neighbours know; negative while
+     unknown.
+     */
+    int64_t free_places;
+    /*
+     Number of packets that were verified and new.
+     */
+    uint64_t packets;
+    /*
+     Number of packets that did not verify. Their senders are banned.
+     */
+    uint64_t refused;
+    /*
+     Number of groups that were restored from parity.
+     */
+    uint64_t restored;
+    /*
+     Number of groups that were lost for good.
+     */
+    uint64_t lost;
+    /*
+     Number of gaps in the stream: each is one or more lost groups.
+     */
+    uint64_t gaps;
+    /*
+     1 if the description of the stream is known, otherwise 0.
+     */
+    uint32_t has_head;
+    /*
+     1 if the stream has ended, otherwise 0.
+     */
+    uint32_t is_ended;
+    /*
+     Number of stripes of the channel; 0 before its head is known.
+     */
+    uint32_t stripes;
+    /*
+     Number of stripes for which this node has a parent.
+     */
+    uint32_t fed;
+    /*
+     Number of nodes from the source to this one, over the longest path.
+     */
+    uint32_t depth;
+    /*
+     Number of nodes that feed this one.
+     */
+    uint32_t parents;
+    /*
+     Number of nodes that are fed with a stripe here, counted for each stripe.
+     */
+    uint32_t children;
+    /*
+     Number of open connections.
+     */
+    uint32_t connections;
+    /*
+     Number of open streams of this session.
+     */
+    uint32_t readers;
+    /*
+     Always 0.
+     */
+    uint32_t reserved;
+    /*
+     Number of minutes of the archive that the source has announced, at most 120.
+     */
+    uint32_t minutes;
+    /*
+     Number of minutes that are complete in this node's archive; negative if it keeps none.
+     */
+    int32_t archived;
+    /*
+     Time from the joining of the channel until the first verified packet was here, in
+     milliseconds; negative while there is none.
+     */
+    int64_t first_packet_ms;
+} playswarm_channel_status;
+
+/*
+ The description of a channel's stream, which its source signed.
+ */
+typedef struct playswarm_channel_head {
+    /*
+     Set to sizeof(playswarm_channel_head) before the call; see playswarm_torrent_status.
+     */
+    size_t struct_size;
+    /*
+     Rate of the stream in bytes per second, about.
+     */
+    uint32_t bytes_per_s;
+    /*
+     Always 0.
+     */
+    uint32_t reserved;
+    /*
+     Name of the channel for people, in UTF-8. May be empty.
+     */
+    char name[256];
+    /*
+     Media type of the stream, such as "video/mp2t". May be empty.
+     */
+    char content_type[256];
+} playswarm_channel_head;
 
 /*
  Status of a torrent.
@@ -394,6 +534,14 @@ typedef struct playswarm_torrent_status {
      playswarm_torrent_trouble includes the message of one of them.
      */
     uint32_t failed_trackers;
+    /*
+     Number of web seeds and mirrors.
+     */
+    uint32_t sources;
+    /*
+     Number of web seeds and mirrors that are connected.
+     */
+    uint32_t serving_sources;
 } playswarm_torrent_status;
 
 /*
@@ -607,6 +755,291 @@ playswarm_code playswarm_canceller_ref(struct playswarm_canceller *canceller);
  Callable from any thread.
  */
 playswarm_code playswarm_canceller_unref(struct playswarm_canceller *canceller);
+
+/*
+ Draws the seed of a channel's secret key: PLAYSWARM_SEED_BYTES bytes. The same seed leads to the
+ same channel. Its owner alone can cast to the channel. Callable from any thread.
+
+ # Safety
+ `seed` must point to PLAYSWARM_SEED_BYTES writable bytes. `error` must be NULL or valid for
+ writes.
+ */
+playswarm_code playswarm_seed_new(uint8_t *seed, struct playswarm_error **error);
+
+/*
+ Begins to cast a live channel. The channel has no bytes until playswarm_cast_write. `seed` is that
+ of the channel's secret key, from playswarm_seed_new; NULL makes a new channel. `name` is for
+ people and may be NULL. `content_type` is the media type of the stream, such as "video/mp2t"; NULL
+ detects it. `bytes_per_s` is the rate of the stream, about; 0 stands for 3 Mbit/s. It decides the
+ number of stripes, and how many viewers each node can feed. The cast has one reference, which the
+ caller releases with playswarm_cast_unref. Callable from any thread.
+
+ Errors: PLAYSWARM_BAD_CONFIG for an unusable name or type, PLAYSWARM_BAD_ARGUMENT if the session
+ has this channel open already, PLAYSWARM_CLOSED.
+
+ # Safety
+ `seed` must be NULL or point to PLAYSWARM_SEED_BYTES bytes. `name` and `content_type` must be NULL
+ or end with a zero byte. `cast` must be valid for writes. `error` must be NULL or valid for
+ writes.
+ */
+playswarm_code playswarm_session_cast(struct playswarm_session *session,
+                                      const uint8_t *seed,
+                                      const char *name,
+                                      const char *content_type,
+                                      uint32_t bytes_per_s,
+                                      struct playswarm_cast **cast,
+                                      struct playswarm_error **error);
+
+/*
+ Returns the link for viewers, with the addresses at which this machine can be reached as far as it
+ knows them. Free it with playswarm_string_free. Callable from any thread.
+
+ # Safety
+ `link` must be valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_cast_link(const struct playswarm_cast *cast,
+                                   char **link,
+                                   struct playswarm_error **error);
+
+/*
+ Sends bytes of the stream to the channel. They may end anywhere. It never waits: the caller gives
+ the pace, which is that of the players. Callable from any thread.
+
+ Errors: PLAYSWARM_BAD_CONFIG if viewers could not join the stream; the message says what to do
+ instead.
+
+ # Safety
+ `data` must point to `length` bytes; it may be NULL if `length` is 0. `error` must be NULL or
+ valid for writes.
+ */
+playswarm_code playswarm_cast_write(struct playswarm_cast *cast,
+                                    const void *data,
+                                    size_t length,
+                                    struct playswarm_error **error);
+
+/*
+ Begins to archive the cast, before its first bytes. The stream is written to the folder `dir` in
+ files of at least `seconds` seconds (2 to 120; 0 means 60). Each is a torrent, which viewers seed.
+ After the end there is also one torrent of all files; playswarm_cast_wait_archived waits for it.
+ Callable from any thread.
+
+ Errors: PLAYSWARM_BAD_CONFIG for `seconds` out of range, PLAYSWARM_BAD_ARGUMENT if the cast has an
+ archive already, PLAYSWARM_CLOSED. A folder that cannot be written is no error: the stream goes on,
+ and the status says why the archive is incomplete.
+
+ # Safety
+ `dir` must end with a zero byte. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_cast_archive(struct playswarm_cast *cast,
+                                      const char *dir,
+                                      uint32_t seconds,
+                                      struct playswarm_error **error);
+
+/*
+ Waits until the archive of an ended cast is complete: its last file, and the torrent of all. The
+ wait ends after `timeout_ms` milliseconds (0 means no timeout) or when `canceller`, which may be
+ NULL, is cancelled. Without an archive, it does not wait. Callable from any thread.
+
+ Errors: PLAYSWARM_TIMED_OUT, PLAYSWARM_CANCELLED.
+
+ # Safety
+ `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_cast_wait_archived(const struct playswarm_cast *cast,
+                                            uint64_t timeout_ms,
+                                            const struct playswarm_canceller *canceller,
+                                            struct playswarm_error **error);
+
+/*
+ Ends the stream. Viewers receive all written bytes before the end, if the cast is not released
+ within a second. Callable from any thread.
+
+ Errors: PLAYSWARM_BAD_CONFIG if viewers could not have joined the stream.
+
+ # Safety
+ `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_cast_end(struct playswarm_cast *cast, struct playswarm_error **error);
+
+/*
+ Returns a snapshot of the source's place in its channel. Set `status->struct_size` before the
+ call. Callable from any thread.
+
+ Errors: PLAYSWARM_BAD_ARGUMENT if `struct_size` is smaller than in the first version of the
+ struct.
+
+ # Safety
+ `status` must point to `status->struct_size` writable bytes. `error` must be NULL or valid for
+ writes.
+ */
+playswarm_code playswarm_cast_get_status(const struct playswarm_cast *cast,
+                                         struct playswarm_channel_status *status,
+                                         struct playswarm_error **error);
+
+/*
+ Adds a reference. Callable from any thread.
+ */
+playswarm_code playswarm_cast_ref(struct playswarm_cast *cast);
+
+/*
+ Releases a reference. The last release takes the channel off the air at once. NULL is allowed.
+ Callable from any thread.
+ */
+playswarm_code playswarm_cast_unref(struct playswarm_cast *cast);
+
+/*
+ Joins a live channel. `link` has the form `playswarm:KEY?at=HOST:PORT` or
+ `magnet:?xt=urn:psl:KEY&x.pe=HOST:PORT`. Its nodes are dialled at once, and its stream can be
+ opened at once: it waits for the first bytes. The node passes the stream on to others, within the
+ setting "upload_bytes_per_s". A channel that is already open is shared. The channel has one
+ reference, which the caller releases with playswarm_channel_unref. The function does not wait.
+ Callable from any thread.
+
+ Errors: PLAYSWARM_BAD_SOURCE, PLAYSWARM_CLOSED.
+
+ # Safety
+ `link` must end with a zero byte. `channel` must be valid for writes. `error` must be NULL or
+ valid for writes.
+ */
+playswarm_code playswarm_session_watch(struct playswarm_session *session,
+                                       const char *link,
+                                       struct playswarm_channel **channel,
+                                       struct playswarm_error **error);
+
+/*
+ Returns the link by which the channel was found. Free it with playswarm_string_free. Callable
+ from any thread.
+
+ # Safety
+ `link` must be valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_channel_link(const struct playswarm_channel *channel,
+                                      char **link,
+                                      struct playswarm_error **error);
+
+/*
+ Waits until a player can begin. The wait ends after `timeout_ms` milliseconds (0 means no timeout)
+ or when `canceller`, which may be NULL, is cancelled. `head`, which may be NULL, receives the
+ description of the stream; set `head->struct_size` before the call. Callable from any thread.
+
+ Errors: PLAYSWARM_TIMED_OUT if no node gives the stream in time, PLAYSWARM_CANCELLED,
+ PLAYSWARM_CLOSED if the stream has ended, the channel was left or the session is closed.
+
+ # Safety
+ `head` must be NULL or point to `head->struct_size` writable bytes. `error` must be NULL or valid
+ for writes.
+ */
+playswarm_code playswarm_channel_on_air(const struct playswarm_channel *channel,
+                                        uint64_t timeout_ms,
+                                        const struct playswarm_canceller *canceller,
+                                        struct playswarm_channel_head *head,
+                                        struct playswarm_error **error);
+
+/*
+ Returns the description of the stream. Set `head->struct_size` before the call. Callable from any
+ thread.
+
+ Errors: PLAYSWARM_BAD_ARGUMENT if no node has sent it yet (playswarm_channel_on_air waits for it),
+ or if `struct_size` is smaller than in the first version of the struct.
+
+ # Safety
+ `head` must point to `head->struct_size` writable bytes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_channel_get_head(const struct playswarm_channel *channel,
+                                          struct playswarm_channel_head *head,
+                                          struct playswarm_error **error);
+
+/*
+ Returns a snapshot of this node's place in the channel. Set `status->struct_size` before the
+ call. Callable from any thread.
+
+ Errors: PLAYSWARM_BAD_ARGUMENT if `struct_size` is smaller than in the first version of the
+ struct.
+
+ # Safety
+ `status` must point to `status->struct_size` writable bytes. `error` must be NULL or valid for
+ writes.
+ */
+playswarm_code playswarm_channel_get_status(const struct playswarm_channel *channel,
+                                            struct playswarm_channel_status *status,
+                                            struct playswarm_error **error);
+
+/*
+ Returns this node's place in the channel as a JSON object. docs/LIVE-USE.md lists the fields. Free
+ the string with playswarm_string_free. Callable from any thread.
+
+ # Safety
+ `json` must be valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_channel_status_json(const struct playswarm_channel *channel,
+                                             char **json,
+                                             struct playswarm_error **error);
+
+/*
+ Begins to archive the channel in the folder `dir`, if its source does. The minutes are written from
+ the stream, missing ones are downloaded, and all are seeded until the channel is left. Callable from
+ any thread.
+
+ Errors: PLAYSWARM_BAD_ARGUMENT if the channel has an archive in this session already,
+ PLAYSWARM_CLOSED. A folder that cannot be written is no error: the status says why the archive is
+ incomplete.
+
+ # Safety
+ `dir` must end with a zero byte. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_channel_archive(struct playswarm_channel *channel,
+                                         const char *dir,
+                                         struct playswarm_error **error);
+
+/*
+ Waits until all of an ended stream that can be had is in the archive. The wait ends after
+ `timeout_ms` milliseconds (0 means no timeout) or when `canceller`, which may be NULL, is
+ cancelled. Without an archive, it does not wait. Callable from any thread.
+
+ Errors: PLAYSWARM_TIMED_OUT, PLAYSWARM_CANCELLED.
+
+ # Safety
+ `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_channel_wait_archived(const struct playswarm_channel *channel,
+                                               uint64_t timeout_ms,
+                                               const struct playswarm_canceller *canceller,
+                                               struct playswarm_error **error);
+
+/*
+ Opens the stream of the channel. It begins at the present, with what a player needs first. It is
+ an ordinary stream without a size: playswarm_stream_size and all seeks return PLAYSWARM_NO_SIZE. A
+ reader that is slower than the stream jumps to the present, where the setting "live_back_ms" ends.
+ The stream has one reference, which the caller releases with playswarm_stream_unref. Never waits.
+ Callable from any thread.
+
+ # Safety
+ `stream` must be valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_channel_stream(struct playswarm_channel *channel,
+                                        struct playswarm_stream **stream,
+                                        struct playswarm_error **error);
+
+/*
+ Leaves the channel, for all its handles and streams in this session: reads fail with
+ PLAYSWARM_CLOSED. Waits up to 2 s, until the nodes that are fed here have other parents. Without
+ it, the last release leaves at once, and they have to notice. Callable from any thread.
+
+ # Safety
+ `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_channel_leave(struct playswarm_channel *channel, struct playswarm_error **error);
+
+/*
+ Adds a reference. Callable from any thread.
+ */
+playswarm_code playswarm_channel_ref(struct playswarm_channel *channel);
+
+/*
+ Releases a reference. The node leaves the channel with the last of its handles and streams. NULL
+ is allowed. Callable from any thread.
+ */
+playswarm_code playswarm_channel_unref(struct playswarm_channel *channel);
 
 /*
  Creates settings with one reference; every setting has its default. Callable from any thread.
@@ -917,6 +1350,29 @@ playswarm_code playswarm_session_open_info_hash(struct playswarm_session *sessio
                                                 struct playswarm_error **error);
 
 /*
+ Opens what a user types and returns a reader of it: a torrent, as in playswarm_session_open, or a
+ link to a live channel, as in playswarm_session_watch. `file` is the file of a torrent, as in
+ playswarm_torrent_find_file; NULL stands for its default file. For players, the prefix
+ `playswarm:` of a link may be absent. The stream keeps the torrent or channel open.
+
+ Waits like playswarm_session_open for a torrent, and not for a channel. The stream has one
+ reference, which the caller releases with playswarm_stream_unref. Callable from any thread.
+
+ Errors: those of playswarm_session_open, PLAYSWARM_NO_SUCH_FILE.
+
+ # Safety
+ `source` must end with a zero byte. `file` must be NULL or end with a zero byte. `stream` must be
+ valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_session_open_stream(struct playswarm_session *session,
+                                             const char *source,
+                                             const char *file,
+                                             uint64_t timeout_ms,
+                                             const struct playswarm_canceller *canceller,
+                                             struct playswarm_stream **stream,
+                                             struct playswarm_error **error);
+
+/*
  Returns the port on which peers can connect to this session. Callable from any thread.
 
  # Safety
@@ -1014,12 +1470,12 @@ playswarm_code playswarm_torrent_piece_map(const struct playswarm_torrent *torre
 /*
  Reads at the current position and advances it. Waits until at least one byte is available and
  verified. Copies up to `capacity` bytes to `buffer` and stores their number in `read`. The
- number is 0 at the end of the file and for a `capacity` of 0. The function returns what is
- available, which is often less than `capacity`. A seek from another thread makes a waiting read
+ number is 0 at the end of the file or channel and for a `capacity` of 0. The function returns
+ what is available, which is often less than `capacity`. A seek from another thread makes a waiting read
  continue at the new position. Callable from any thread.
 
  Errors: PLAYSWARM_CANCELLED after playswarm_stream_cancel, PLAYSWARM_CLOSED after
- playswarm_session_close, PLAYSWARM_STORAGE if data on disk cannot be read. The position does not
+ playswarm_session_close or playswarm_channel_leave, PLAYSWARM_STORAGE if data on disk cannot be read. The position does not
  change in these cases.
 
  # Safety
@@ -1038,8 +1494,9 @@ playswarm_code playswarm_stream_read(struct playswarm_stream *stream,
  data. A position past the end is allowed; reads there return 0 bytes. `position`, which may be
  NULL, receives the new position. Callable from any thread.
 
- Errors: PLAYSWARM_BAD_ARGUMENT for a position before the start or beyond INT64_MAX. The position
- does not change in this case.
+ Errors: PLAYSWARM_BAD_ARGUMENT for a position before the start or beyond INT64_MAX,
+ PLAYSWARM_NO_SIZE for a live channel, unless the position stays the same. The position does not
+ change in these cases.
 
  # Safety
  `position` and `error` must be NULL or valid for writes.
@@ -1053,13 +1510,16 @@ playswarm_code playswarm_stream_seek(struct playswarm_stream *stream,
 /*
  Returns the size of the file in bytes. Callable from any thread.
 
+ Errors: PLAYSWARM_NO_SIZE for a live channel, which has no size and cannot be sought in.
+
  # Safety
  `size` must be valid for writes.
  */
 playswarm_code playswarm_stream_size(const struct playswarm_stream *stream, uint64_t *size);
 
 /*
- Returns the position of the next byte to read. Callable from any thread.
+ Returns the position of the next byte to read; for a live channel, the number of bytes that were
+ read. Callable from any thread.
 
  # Safety
  `position` must be valid for writes.
@@ -1068,7 +1528,7 @@ playswarm_code playswarm_stream_position(const struct playswarm_stream *stream, 
 
 /*
  Returns the number of bytes that can be read from `position` without waiting for the swarm; 0
- past the end. It never waits. Callable from any thread.
+ past the end, and for a live channel at other positions than the present one. It never waits. Callable from any thread.
 
  # Safety
  `readable` must be valid for writes.
@@ -1079,7 +1539,8 @@ playswarm_code playswarm_stream_readable_at(const struct playswarm_stream *strea
 
 /*
  Sets the torrent's data rate in bytes per second, if the player knows it. It determines the
- deadlines of pieces. Otherwise the rate is measured from the reads. Callable from any thread.
+ deadlines of pieces. Otherwise the rate is measured from the reads. It has no effect on a live
+ channel. Callable from any thread.
 
  Errors: PLAYSWARM_BAD_ARGUMENT unless the rate is a positive, finite number.
  */
@@ -1105,7 +1566,7 @@ int32_t playswarm_stream_is_cancelled(const struct playswarm_stream *stream);
 /*
  Registers a callback for changes of the readable data. It is called once at registration and
  whenever more data can be read at the position. It is also called after each seek and
- cancellation and when the session is closed. Then check playswarm_stream_readable_at and read
+ cancellation, when the session is closed, and at the end of a live channel. Then check playswarm_stream_readable_at and read
  the available data. The callback does not start a download; the first read does.
 
  Each stream has one callback. The rules for replacing it, for NULL, `user_data` and `finalizer`
@@ -1316,6 +1777,20 @@ playswarm_code playswarm_torrent_fetch_all(struct playswarm_torrent *torrent, in
 playswarm_code playswarm_torrent_add_peer(struct playswarm_torrent *torrent,
                                           const char *address,
                                           struct playswarm_error **error);
+
+/*
+ Adds a mirror: the http or https URL of a web server that has the torrent's only file, or of the
+ folder that has its files (BEP 19). What it sends is verified like data of peers. The function
+ does not wait. Callable from any thread.
+
+ Errors: PLAYSWARM_BAD_ARGUMENT if the text is no such URL.
+
+ # Safety
+ `url` must end with a zero byte. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_torrent_add_source(struct playswarm_torrent *torrent,
+                                            const char *url,
+                                            struct playswarm_error **error);
 
 /*
  Checks the files in the download folder and accepts every piece with a correct hash. Use it for

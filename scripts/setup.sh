@@ -34,7 +34,7 @@ packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
     # Debian starts the daemons of these packages as services; only the programs are wanted here.
     local service
-    for service in transmission-daemon nginx; do
+    for service in transmission-daemon nginx tinyproxy; do
         if [[ " ${missing[*]} " == *" $service"* ]] && [ -d /run/systemd/system ]; then
             as_root systemctl disable --now "$service" >/dev/null 2>&1 || true
         fi
@@ -64,6 +64,10 @@ case $mode in
         packages strace
         # A reverse proxy with TLS in front of the HTTP server; only the programs are used, no service.
         packages nginx-light openssl curl
+        # Proxies through which everything goes; only the programs are used, no service.
+        packages microsocks tinyproxy
+        # Another implementation of hash trees.
+        packages rhash
         # A file system that makes no holes, by its driver in user space.
         packages exfat-fuse exfatprogs
         # The C interface: its tests are built with CMake, checked with Valgrind and the sanitizers.
@@ -74,6 +78,8 @@ case $mode in
             gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav
         # Players of RTSP: ffplay needs a display and keys, GStreamer's jumps a script; tshark counts what is lost.
         packages xvfb xauth xdotool python3-gi gir1.2-gstreamer-1.0 tshark
+        # A browser, and what drives it.
+        packages chromium chromium-driver
         if ! .venv/bin/python -c "import libtorrent as lt; assert lt.__version__.startswith('$LIBTORRENT')" 2>/dev/null; then
             say "installing libtorrent $LIBTORRENT for Python in .venv"
             python3 -m venv --clear .venv

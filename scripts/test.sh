@@ -3,7 +3,7 @@
 #
 #   bash scripts/test.sh
 #
-# With CI=true nothing may be skipped, and a test of real time may be tried twice. FUZZ_SECONDS (30) is the time for
+# With CI=true nothing may be skipped, and a test of real time may be tried twice. FUZZ_SECONDS (10) is the time for
 # each fuzz target; 0 leaves them out.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -32,13 +32,14 @@ profile=default
 if [ "${CI:-}" = true ]; then
     profile=ci
     export PLAYSWARM_TEST_REQUIRE=1
-    export CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
+    # Panics name their line without debug information, which would take minutes to write.
+    export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 CARGO_TERM_COLOR=never
 fi
 
 # One fuzz target, for its time. The parsers are safe Rust: without the address sanitizer they try far more inputs in the
 # same time, and libFuzzer still bounds memory and the time of each. RUSTC_BOOTSTRAP lets the stable compiler instrument them.
 fuzz_one() {
-    local target=$1 seconds=${FUZZ_SECONDS:-30} seeds=()
+    local target=$1 seconds=${FUZZ_SECONDS:-10} seeds=()
     # The containers' readers are small and have 100,000 mutations of real files among their tests beside this.
     [[ $target == media_* || $target == samples_* ]] && seconds=$((seconds / 3))
     [ -d "fuzz/seeds/$target" ] && seeds=("fuzz/seeds/$target")
@@ -67,7 +68,7 @@ step 'doc tests' cargo test --workspace --doc --locked
 step 'Python types' bash scripts/python.sh lint
 step 'Python tests' bash scripts/python.sh test -q
 step 'licences' cargo deny --locked check licenses bans sources
-[ "${FUZZ_SECONDS:-30}" = 0 ] || step 'fuzzing' fuzz
+[ "${FUZZ_SECONDS:-10}" = 0 ] || step 'fuzzing' fuzz
 
 printf '\n==== totals\n'
 grep -hE '^ *Summary \[' "$logs/tests" | tail -n 1

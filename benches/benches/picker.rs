@@ -5,7 +5,7 @@
 //! one queue.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use playswarm_logic::picker::{Config, Input, Output, Picker};
+use playswarm_logic::picker::{Config, Input, Manner, Output, Picker};
 use playswarm_logic::{Bits, BlockRef, Layout, PeerKey, ReaderKey, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::hint::black_box;
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 const GIB: u64 = 1 << 30;
 const PIECE: u32 = 4 << 20;
+const MANNER: Manner = Manner::Blocks { requests: 250, fast: true };
 
 /// A picker and the outstanding requests of each peer, answered in turn as by a network.
 struct Swarm {
@@ -38,7 +39,7 @@ impl Swarm {
         };
         for i in 0..peers {
             let peer = PeerKey(i);
-            swarm.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(40)), max_requests: 250, fast: true });
+            swarm.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(40)), manner: MANNER });
             swarm.tell(Input::PeerHasBits(peer, Bits::full(layout.pieces())));
             swarm.tell(Input::Unchoked(peer));
         }
@@ -138,7 +139,7 @@ fn turns(c: &mut Criterion) {
             |bits| {
                 let peer = PeerKey(next);
                 next += 1;
-                swarm.tell(Input::PeerJoined { peer, rtt: None, max_requests: 250, fast: true });
+                swarm.tell(Input::PeerJoined { peer, rtt: None, manner: MANNER });
                 swarm.tell(Input::PeerHasBits(peer, bits));
                 // The peer leaves again, so that the swarm keeps its stated size.
                 swarm.tell(Input::PeerLeft(peer));

@@ -195,7 +195,7 @@ public:
     bool is_cancelled() const noexcept { return playswarm_canceller_is_cancelled(get()) != 0; }
 };
 
-/// A reader of one file.
+/// A reader of one file, or of a live channel, which has no size and cannot be sought in.
 class stream : public detail::handle<playswarm_stream, playswarm_stream_ref, playswarm_stream_unref> {
 public:
     using handle::handle;
@@ -251,6 +251,11 @@ public:
         return std::chrono::microseconds(time);
     }
 
+    /// Whether there is a size, and other positions can be sought: not for live channels.
+    bool has_size() const noexcept {
+        std::uint64_t size = 0;
+        return playswarm_stream_size(get(), &size) == PLAYSWARM_OK;
+    }
     std::uint64_t size() const {
         std::uint64_t size = 0;
         detail::check(playswarm_stream_size(get(), &size));
@@ -400,6 +405,10 @@ public:
     void add_peer(const std::string &address) {
         detail::check(detail::attempt([&](auto e) { return playswarm_torrent_add_peer(get(), address.c_str(), e); }));
     }
+    /// Adds a mirror: the URL of a web server that has the torrent's file, or the folder of its files.
+    void add_source(const std::string &url) {
+        detail::check(detail::attempt([&](auto e) { return playswarm_torrent_add_source(get(), url.c_str(), e); }));
+    }
     /// Checks the files in the download folder and accepts correct pieces. Returns their size in
     /// bytes.
     std::uint64_t recheck(const canceller *cancel = nullptr) {
@@ -448,7 +457,97 @@ public:
     void on_event(std::uint64_t interval_ms, std::function<void(const event &)> callback);
 };
 
-/// The root object: one listener, one DHT node, any number of torrents.
+/// A live channel that is watched or passed on.
+class channel : public detail::handle<playswarm_channel, playswarm_channel_ref, playswarm_channel_unref> {
+public:
+    using handle::handle;
+
+    /// Returns another owner of the same channel.
+    channel share() const { return channel(handle::share()); }
+
+    std::string link() const {
+        char *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_channel_link(get(), &raw, e); }));
+        return detail::text(raw);
+    }
+    /// Waits until a player can begin, and returns the description of the stream. A `timeout_ms` of 0
+    /// means no timeout.
+    playswarm_channel_head on_air(std::uint64_t timeout_ms = 0, const canceller *cancel = nullptr) const {
+        playswarm_channel_head head{};
+        head.struct_size = sizeof head;
+        detail::check(detail::attempt([&](auto e) {
+            return playswarm_channel_on_air(get(), timeout_ms, cancel ? cancel->get() : nullptr, &head, e);
+        }));
+        return head;
+    }
+    playswarm_channel_head head() const {
+        playswarm_channel_head head{};
+        head.struct_size = sizeof head;
+        detail::check(detail::attempt([&](auto e) { return playswarm_channel_get_head(get(), &head, e); }));
+        return head;
+    }
+    playswarm_channel_status status() const {
+        playswarm_channel_status status{};
+        status.struct_size = sizeof status;
+        detail::check(detail::attempt([&](auto e) { return playswarm_channel_get_status(get(), &status, e); }));
+        return status;
+    }
+    std::string status_json() const {
+        char *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_channel_status_json(get(), &raw, e); }));
+        return detail::text(raw);
+    }
+    /// Opens the stream at the present.
+    playswarm::stream stream() {
+        playswarm_stream *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_channel_stream(get(), &raw, e); }));
+        return playswarm::stream(raw);
+    }
+    /// Leaves the channel, for all its owners in the session. Waits up to 2 s for the nodes that are
+    /// fed here.
+    void leave() {
+        detail::check(detail::attempt([&](auto e) { return playswarm_channel_leave(get(), e); }));
+    }
+};
+
+/// The seed of a channel's secret key.
+using seed = std::array<std::uint8_t, PLAYSWARM_SEED_BYTES>;
+
+/// Draws the seed of a new channel.
+inline seed new_seed() {
+    seed drawn{};
+    detail::check(detail::attempt([&](auto e) { return playswarm_seed_new(drawn.data(), e); }));
+    return drawn;
+}
+
+/// The source of a live channel. Destroying the last owner takes the channel off the air.
+class cast : public detail::handle<playswarm_cast, playswarm_cast_ref, playswarm_cast_unref> {
+public:
+    using handle::handle;
+
+    /// Returns the link for viewers.
+    std::string link() const {
+        char *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_cast_link(get(), &raw, e); }));
+        return detail::text(raw);
+    }
+    /// Sends bytes of the stream, which may end anywhere. Never waits.
+    void write(const void *data, std::size_t length) {
+        detail::check(detail::attempt([&](auto e) { return playswarm_cast_write(get(), data, length, e); }));
+    }
+    /// Ends the stream.
+    void end() {
+        detail::check(detail::attempt([&](auto e) { return playswarm_cast_end(get(), e); }));
+    }
+    playswarm_channel_status status() const {
+        playswarm_channel_status status{};
+        status.struct_size = sizeof status;
+        detail::check(detail::attempt([&](auto e) { return playswarm_cast_get_status(get(), &status, e); }));
+        return status;
+    }
+};
+
+/// The root object: one listener, one DHT node, any number of torrents and live channels.
 class session : public detail::handle<playswarm_session, playswarm_session_ref, playswarm_session_unref> {
 public:
     /// Starts a session with default settings.
@@ -488,6 +587,35 @@ public:
         });
         detail::check(code);
         return result;
+    }
+
+    /// Opens a torrent or a link to a live channel, and returns a reader of it. `file` is the file of a
+    /// torrent; empty: its default file.
+    playswarm::stream open_stream(const std::string &source, const std::string &file = {},
+                                  std::uint64_t timeout_ms = 0, const canceller *cancel = nullptr) {
+        playswarm_stream *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) {
+            return playswarm_session_open_stream(get(), source.c_str(), file.empty() ? nullptr : file.c_str(),
+                                                 timeout_ms, cancel ? cancel->get() : nullptr, &raw, e);
+        }));
+        return playswarm::stream(raw);
+    }
+    /// Joins a live channel. Does not wait.
+    channel watch(const std::string &link) {
+        playswarm_channel *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_session_watch(get(), link.c_str(), &raw, e); }));
+        return channel(raw);
+    }
+    /// Begins to cast a live channel. Without a seed it is a new one. An empty `content_type` is
+    /// detected, and a `bytes_per_s` of 0 stands for 3 Mbit/s.
+    playswarm::cast cast(const std::string &name = {}, const seed *key = nullptr, const std::string &content_type = {},
+                         std::uint32_t bytes_per_s = 0) {
+        playswarm_cast *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) {
+            return playswarm_session_cast(get(), key ? key->data() : nullptr, name.c_str(),
+                                          content_type.empty() ? nullptr : content_type.c_str(), bytes_per_s, &raw, e);
+        }));
+        return playswarm::cast(raw);
     }
 
     std::uint16_t port() const {
@@ -579,7 +707,7 @@ inline void set_log(int level, log_callback callback) {
     });
 }
 
-/// A stream as a read-only, seekable std::streambuf, for std::istream and similar users. An istream
+/// A stream as a read-only std::streambuf, for std::istream and similar users. Files are seekable. An istream
 /// catches exceptions thrown here and sets badbit, unless its exceptions() mask says otherwise.
 /// error() returns the cause.
 class streambuf : public std::streambuf {
@@ -627,7 +755,7 @@ protected:
     std::streamsize showmanyc() override {
         std::uint64_t readable = stream_.readable_at(stream_.position());
         if (readable == 0)
-            return stream_.position() >= stream_.size() ? -1 : 0;
+            return stream_.has_size() && stream_.position() >= stream_.size() ? -1 : 0;
         return readable > static_cast<std::uint64_t>(PTRDIFF_MAX) ? PTRDIFF_MAX : static_cast<std::streamsize>(readable);
     }
 

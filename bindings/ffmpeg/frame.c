@@ -2,7 +2,8 @@
  *
  *     frame dir=/var/tmp/films film.torrent 1830.5 frame.png
  *
- * With file:PATH instead of a torrent the frame comes from that file. */
+ * With file:PATH instead of a torrent the frame comes from that file. With a link to a live channel
+ * it is the first one that arrives. */
 #include "playswarm_avio.h"
 
 #include <libavcodec/avcodec.h>
@@ -46,15 +47,10 @@ static playswarm_session *start(int settings, char **argv) {
 }
 
 static playswarm_stream *open_stream(playswarm_session *session, const char *source) {
-    playswarm_torrent *torrent = NULL;
     playswarm_stream *stream = NULL;
     playswarm_error *error = NULL;
-    size_t file = 0;
-    if (playswarm_session_open(session, source, 0, NULL, &torrent, &error) != PLAYSWARM_OK ||
-        playswarm_torrent_default_file(torrent, &file, &error) != PLAYSWARM_OK ||
-        playswarm_torrent_stream(torrent, file, &stream, &error) != PLAYSWARM_OK)
+    if (playswarm_session_open_stream(session, source, NULL, 0, NULL, &stream, &error) != PLAYSWARM_OK)
         fail(source, playswarm_error_message(error));
-    playswarm_torrent_unref(torrent);
     return stream;
 }
 
@@ -70,7 +66,8 @@ static AVFrame *first_frame(AVFormatContext *format, int index, int64_t target) 
         fail("no decoder", avcodec_get_name(video->codecpar->codec_id));
     must(avcodec_parameters_to_context(decoder, video->codecpar), "the codec's parameters");
     must(avcodec_open2(decoder, codec, NULL), "the decoder");
-    must(av_seek_frame(format, index, target, AVSEEK_FLAG_BACKWARD), "the seek");
+    if (!format->pb || format->pb->seekable)
+        must(av_seek_frame(format, index, target, AVSEEK_FLAG_BACKWARD), "the seek");
     for (int ended = 0;;) {
         int got = avcodec_receive_frame(decoder, frame);
         if (got == 0 && frame->best_effort_timestamp >= target)
@@ -150,6 +147,8 @@ int main(int argc, char **argv) {
     int64_t target = (int64_t)(seconds / av_q2d(video->time_base));
     if (video->start_time != AV_NOPTS_VALUE)
         target += video->start_time;
+    if (avio && !avio->seekable)
+        target = INT64_MIN;
     AVFrame *frame = first_frame(format, index, target);
     write_png(frame, png);
     printf("%s: %s %dx%d at %.3f s\n", png, format->iformat->name, frame->width, frame->height,

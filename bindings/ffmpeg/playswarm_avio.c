@@ -50,8 +50,13 @@ static int64_t seek(void *opaque, int64_t offset, int whence) {
 AVIOContext *playswarm_avio_new(playswarm_stream *stream) {
     if (playswarm_stream_ref(stream) != PLAYSWARM_OK)
         return NULL;
+    uint64_t size = 0;
+    /* Without a seek function, as for a live channel, FFmpeg does not seek. */
+    int is_seekable = playswarm_stream_size(stream, &size) == PLAYSWARM_OK;
     unsigned char *buffer = av_malloc(BUFFER_BYTES);
-    AVIOContext *avio = buffer ? avio_alloc_context(buffer, BUFFER_BYTES, 0, stream, read_packet, NULL, seek) : NULL;
+    AVIOContext *avio = buffer ? avio_alloc_context(buffer, BUFFER_BYTES, 0, stream, read_packet, NULL,
+                                                    is_seekable ? seek : NULL)
+                               : NULL;
     if (!avio) {
         av_free(buffer);
         playswarm_stream_unref(stream);

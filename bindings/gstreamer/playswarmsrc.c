@@ -1,9 +1,9 @@
-/* playswarmsrc: a GStreamer source that provides a file of a torrent while it downloads. Seekable,
- * push or pull.
+/* playswarmsrc: a GStreamer source that provides a file of a torrent while it downloads (seekable,
+ * push or pull), or a live channel.
  *
  *     gst-launch-1.0 playswarmsrc uri=playswarm:///home/me/film.torrent ! decodebin ! autovideosink
  *
- * It handles playswarm://SOURCE and magnet: URIs, so playbin and uridecodebin play them too. */
+ * It handles playswarm://SOURCE, playswarm:KEY?at=… and magnet: URIs, so playbin and uridecodebin play them too. */
 #include <gst/base/gstbasesrc.h>
 #include <gst/gst.h>
 
@@ -28,6 +28,8 @@ struct _PlayswarmSrc {
     playswarm_canceller *canceller;
     playswarm_stream *stream;
     gboolean has_session;
+    /* Whether the stream is a live channel, without a size and not seekable. */
+    gboolean is_channel;
 };
 
 static void uri_handler_init(gpointer iface, gpointer data);
@@ -86,36 +88,30 @@ static void give_session_back(void) {
 
 /* ---- the source ---- */
 
-/* Returns the source for playswarm: a magnet link, or the part of the URI after playswarm://. */
+/* Returns the source for playswarm: a link, or the part of the URI after playswarm://. */
 static gchar *source_of(const gchar *uri) {
     return g_ascii_strncasecmp(uri, "playswarm://", 12) == 0 ? g_uri_unescape_string(uri + 12, NULL) : g_strdup(uri);
 }
 
 static gboolean start(GstBaseSrc *base) {
     PlayswarmSrc *self = PLAYSWARM_SRC(base);
-    playswarm_torrent *torrent = NULL;
     playswarm_stream *stream = NULL;
     playswarm_error *error = NULL;
-    size_t file = 0;
+    uint64_t size = 0;
     GST_OBJECT_LOCK(self);
     gchar *source = self->uri ? source_of(self->uri) : NULL, *settings = g_strdup(self->settings),
-          *wanted = g_strdup(self->file);
+          *file = g_strdup(self->file);
     GST_OBJECT_UNLOCK(self);
     if (!source) {
         GST_ELEMENT_ERROR(self, RESOURCE, NOT_FOUND, ("There is nothing to play: set uri."), (NULL));
         g_free(settings);
-        g_free(wanted);
+        g_free(file);
         return FALSE;
     }
     playswarm_code code = take_session(settings, &error);
     self->has_session = code == PLAYSWARM_OK;
     if (code == PLAYSWARM_OK)
-        code = playswarm_session_open(session, source, 0, self->canceller, &torrent, &error);
-    if (code == PLAYSWARM_OK)
-        code = wanted ? playswarm_torrent_find_file(torrent, wanted, &file, &error)
-                      : playswarm_torrent_default_file(torrent, &file, &error);
-    if (code == PLAYSWARM_OK)
-        code = playswarm_torrent_stream(torrent, file, &stream, &error);
+        code = playswarm_session_open_stream(session, source, file, 0, self->canceller, &stream, &error);
     if (code != PLAYSWARM_OK) {
         GST_ELEMENT_ERROR(self, RESOURCE, OPEN_READ, ("%s", playswarm_error_message(error)), ("%s", source));
         playswarm_error_unref(error);
@@ -123,15 +119,15 @@ static gboolean start(GstBaseSrc *base) {
             give_session_back();
         self->has_session = FALSE;
     } else {
-        GST_INFO_OBJECT(self, "plays file %" G_GSIZE_FORMAT " of %s", file, playswarm_torrent_name(torrent));
+        GST_INFO_OBJECT(self, "plays %s", source);
     }
-    playswarm_torrent_unref(torrent);
     GST_OBJECT_LOCK(self);
     self->stream = stream;
+    self->is_channel = code == PLAYSWARM_OK && playswarm_stream_size(stream, &size) == PLAYSWARM_NO_SIZE;
     GST_OBJECT_UNLOCK(self);
     g_free(source);
     g_free(settings);
-    g_free(wanted);
+    g_free(file);
     return code == PLAYSWARM_OK;
 }
 
@@ -171,8 +167,11 @@ static gboolean unlock_stop(GstBaseSrc *base) {
 }
 
 static gboolean is_seekable(GstBaseSrc *base) {
-    (void)base;
-    return TRUE;
+    PlayswarmSrc *self = PLAYSWARM_SRC(base);
+    GST_OBJECT_LOCK(self);
+    gboolean is_seekable = !self->is_channel;
+    GST_OBJECT_UNLOCK(self);
+    return is_seekable;
 }
 
 static gboolean get_size(GstBaseSrc *base, guint64 *size) {
@@ -186,7 +185,7 @@ static gboolean get_size(GstBaseSrc *base, guint64 *size) {
 }
 
 /* Reads `length` bytes from `offset`, fewer only at the end: pull mode treats a short read as the
- * end. */
+ * end. A channel has no pull mode, and what is there is passed on at once. */
 static GstFlowReturn fill(GstBaseSrc *base, guint64 offset, guint length, GstBuffer *buffer) {
     PlayswarmSrc *self = PLAYSWARM_SRC(base);
     playswarm_error *error = NULL;
@@ -203,6 +202,8 @@ static GstFlowReturn fill(GstBaseSrc *base, guint64 offset, guint length, GstBuf
     for (size_t n = 1; code == PLAYSWARM_OK && n > 0 && done < length; done += n) {
         n = 0;
         code = playswarm_stream_read(self->stream, map.data + done, length - done, &n, &error);
+        if (self->is_channel)
+            length = (guint)(done + n);
     }
     gst_buffer_unmap(buffer, &map);
     if (code == PLAYSWARM_CANCELLED) {
@@ -306,7 +307,7 @@ static void playswarm_src_class_init(PlayswarmSrcClass *class) {
     object->get_property = get_property;
     object->finalize = finalize;
     g_object_class_install_property(
-        object, PROP_URI, g_param_spec_string("uri", "URI", "playswarm://SOURCE or magnet:?…", NULL, flags));
+        object, PROP_URI, g_param_spec_string("uri", "URI", "playswarm://SOURCE, playswarm:KEY?at=… or magnet:?…", NULL, flags));
     g_object_class_install_property(
         object, PROP_SETTINGS,
         g_param_spec_string("settings", "Settings",
@@ -316,7 +317,7 @@ static void playswarm_src_class_init(PlayswarmSrcClass *class) {
         object, PROP_FILE,
         g_param_spec_string("file", "File", "Its number or (a part of) its name; without, the largest", NULL, flags));
     gst_element_class_set_static_metadata(element, "playswarm source", "Source/Network",
-                                          "A file of a BitTorrent swarm, while it downloads", "playswarm");
+                                          "A file of a BitTorrent swarm, while it downloads, or a live channel", "playswarm");
     gst_element_class_add_static_pad_template(element, &source_pad);
     base->start = start;
     base->stop = stop;

@@ -1,4 +1,5 @@
--- Lets mpv play magnet links and torrent files: `mpv 'magnet:?xt=…'`, `mpv film.torrent`.
+-- Lets mpv play magnet links, torrent files and live channels: `mpv 'magnet:?xt=…'`,
+-- `mpv film.torrent`, `mpv 'playswarm:KEY?at=…'`.
 --
 -- It starts the program `playswarm`, which serves the film on this machine, and ends the program
 -- with the film. Copy this file to ~/.config/mpv/scripts.
@@ -24,7 +25,7 @@ local function stop()
 end
 
 local function is_ours(url)
-    return url:find("^[mM][aA][gG][nN][eE][tT]:%?") or url:find("%.torrent$") or url:find("^https?://[^?#]*%.torrent[?#]")
+    return url:find("^[mM][aA][gG][nN][eE][tT]:%?") or url:find("^playswarm:") or url:find("%.torrent$") or url:find("^https?://[^?#]*%.torrent[?#]")
 end
 
 local function said(path)

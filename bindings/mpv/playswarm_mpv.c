@@ -60,38 +60,34 @@ static void set_opening(playswarm_mpv *p, playswarm_canceller *canceller) {
 
 static int open_stream(void *data, char *uri, mpv_stream_cb_info *info) {
     playswarm_mpv *p = data;
-    playswarm_torrent *torrent = NULL;
     playswarm_stream *stream = NULL;
     playswarm_canceller *canceller = NULL;
     playswarm_error *error = NULL;
-    size_t file = 0;
+    uint64_t bytes = 0;
     char *source = strdup(uri + strlen(PREFIX));
     if (!source || playswarm_canceller_new(&canceller, NULL) != PLAYSWARM_OK) {
         free(source);
         return MPV_ERROR_LOADING_FAILED;
     }
-    char *wanted = strrchr(source, '#');
-    if (wanted)
-        *wanted++ = '\0';
+    char *file = strrchr(source, '#');
+    if (file)
+        *file++ = '\0';
     set_opening(p, canceller);
-    playswarm_code code = playswarm_session_open(p->session, source, 0, canceller, &torrent, &error);
+    playswarm_code code = playswarm_session_open_stream(p->session, source, file, 0, canceller, &stream, &error);
     set_opening(p, NULL);
     playswarm_canceller_unref(canceller);
-    if (code == PLAYSWARM_OK)
-        code = wanted ? playswarm_torrent_find_file(torrent, wanted, &file, &error)
-                      : playswarm_torrent_default_file(torrent, &file, &error);
-    if (code == PLAYSWARM_OK)
-        code = playswarm_torrent_stream(torrent, file, &stream, &error);
-    playswarm_torrent_unref(torrent);
     if (code != PLAYSWARM_OK)
         complain(source, error);
     free(source);
     if (code != PLAYSWARM_OK)
         return MPV_ERROR_LOADING_FAILED;
     info->cookie = stream;
-    info->size_fn = size;
     info->read_fn = read_some;
-    info->seek_fn = seek;
+    /* Without these, as for a live channel, mpv does not seek. */
+    if (playswarm_stream_size(stream, &bytes) == PLAYSWARM_OK) {
+        info->size_fn = size;
+        info->seek_fn = seek;
+    }
     info->cancel_fn = cancel;
     info->close_fn = close_stream;
     return 0;

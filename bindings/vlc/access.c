@@ -1,10 +1,10 @@
-/* An access plug-in with which VLC plays magnet links and torrent files.
+/* An access plug-in with which VLC plays magnet links, torrent files and live channels.
  *
  *     vlc 'magnet:?xt=urn:btih:…'      vlc film.torrent      vlc playswarm://SOURCE
+ *     vlc 'playswarm:KEY?at=…'
  *
- * VLC interprets a magnet link on its command line as a file name, so the plug-in checks file names
- * too. Names that are neither a magnet link nor a torrent file are left to VLC's own access
- * plug-ins. */
+ * VLC interprets a link on its command line as a file name, so the plug-in checks file names too.
+ * Other names are left to VLC's own access plug-ins. */
 #define _GNU_SOURCE
 #include <vlc_common.h>
 
@@ -45,6 +45,7 @@ static unsigned users;
 struct access_sys {
     playswarm_stream *stream;
     uint64_t size;
+    bool is_live; /* without a size, and not seekable */
 };
 
 static void complain(vlc_object_t *obj, const char *what, playswarm_error *error) {
@@ -95,8 +96,6 @@ static void give_session_back(void) {
     vlc_mutex_unlock(&lock);
 }
 
-static bool is_magnet(const char *text) { return strncasecmp(text, "magnet:?", 8) == 0; }
-
 /* Returns the source to open, or NULL if this plug-in does not handle the URL. */
 static char *source_of(const stream_t *access) {
     const char *location = access->psz_location ? access->psz_location : "";
@@ -110,9 +109,12 @@ static char *source_of(const stream_t *access) {
     if (!path)
         return NULL;
     /* `vlc magnet:?xt=…` arrives as a file with that name in the current folder. */
-    const char *magnet = strcasestr(path, "/magnet:?");
-    if (magnet && is_magnet(magnet + 1))
-        return strdup(magnet + 1);
+    static const char *const links[] = {"/magnet:?", "/playswarm:"};
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        const char *link = strcasestr(path, links[i]);
+        if (link)
+            return strdup(link + 1);
+    }
     size_t length = strlen(path);
     return length > 8 && strcasecmp(path + length - 8, ".torrent") == 0 ? strdup(path) : NULL;
 }
@@ -156,11 +158,15 @@ static int Control(stream_t *access, int query, va_list args) {
     switch (query) {
     case STREAM_CAN_SEEK:
     case STREAM_CAN_FASTSEEK:
+        *va_arg(args, bool *) = !sys->is_live;
+        return VLC_SUCCESS;
     case STREAM_CAN_PAUSE:
     case STREAM_CAN_CONTROL_PACE:
         *va_arg(args, bool *) = true;
         return VLC_SUCCESS;
     case STREAM_GET_SIZE:
+        if (sys->is_live)
+            return VLC_EGENERIC;
         *va_arg(args, uint64_t *) = sys->size;
         return VLC_SUCCESS;
     case STREAM_GET_PTS_DELAY:
@@ -175,28 +181,20 @@ static int Control(stream_t *access, int query, va_list args) {
 
 static playswarm_stream *open_stream(stream_t *access, playswarm_session *session, const char *source) {
     playswarm_canceller *canceller = NULL;
-    playswarm_torrent *torrent = NULL;
     playswarm_stream *stream = NULL;
     playswarm_error *error = NULL;
-    size_t file = 0;
+    char *file = var_InheritString(access, "playswarm-file");
     playswarm_code code = playswarm_canceller_new(&canceller, &error);
     if (code == PLAYSWARM_OK) {
         vlc_interrupt_register(cancel_open, canceller);
-        code = playswarm_session_open(session, source, 0, canceller, &torrent, &error);
+        code = playswarm_session_open_stream(session, source, file, 0, canceller, &stream, &error);
         vlc_interrupt_unregister();
     }
-    char *wanted = var_InheritString(access, "playswarm-file");
-    if (code == PLAYSWARM_OK)
-        code = wanted ? playswarm_torrent_find_file(torrent, wanted, &file, &error)
-                      : playswarm_torrent_default_file(torrent, &file, &error);
-    if (code == PLAYSWARM_OK)
-        code = playswarm_torrent_stream(torrent, file, &stream, &error);
     if (code != PLAYSWARM_OK)
         complain(VLC_OBJECT(access), source, error);
     else
-        msg_Dbg(access, "plays file %zu of %s", file, playswarm_torrent_name(torrent));
-    free(wanted);
-    playswarm_torrent_unref(torrent);
+        msg_Dbg(access, "plays %s", source);
+    free(file);
     playswarm_canceller_unref(canceller);
     return stream;
 }
@@ -218,7 +216,7 @@ static int Open(vlc_object_t *obj) {
         give_session_back();
     if (!session || !sys->stream)
         return VLC_EGENERIC;
-    playswarm_stream_size(sys->stream, &sys->size);
+    sys->is_live = playswarm_stream_size(sys->stream, &sys->size) == PLAYSWARM_NO_SIZE;
     access->p_sys = sys;
     access->pf_read = Read;
     access->pf_seek = Seek;

@@ -3,7 +3,7 @@
  *
  *     player [KEY=VALUE]... SOURCE [SECONDS]...
  *
- * Plays SOURCE. With SECONDS it seeks to each of them in turn, prints the position two seconds
+ * Plays SOURCE: a torrent or a live channel. With SECONDS it seeks to each of them in turn, prints the position two seconds
  * later, and ends. */
 #define _POSIX_C_SOURCE 200809L
 #include <playswarm.h>
@@ -25,7 +25,10 @@ static int open_media(void *opaque, void **data, uint64_t *size) {
         return -1;
     playswarm_stream_seek(opaque, 0, PLAYSWARM_SEEK_SET, NULL, NULL);
     *data = opaque;
-    return playswarm_stream_size(opaque, size) == PLAYSWARM_OK ? 0 : -1;
+    playswarm_code code = playswarm_stream_size(opaque, size);
+    if (code == PLAYSWARM_NO_SIZE)
+        *size = UINT64_MAX; /* as VLC wants it of a live channel */
+    return code == PLAYSWARM_OK || code == PLAYSWARM_NO_SIZE ? 0 : -1;
 }
 
 /* VLC treats a cancelled read as the end of the film: see stop_playing. */
@@ -69,19 +72,21 @@ static int plays_from(libvlc_media_player_t *player, libvlc_time_t from_ms) {
     return 0;
 }
 
+static int is_link(const char *text) {
+    return strncmp(text, "magnet:", 7) == 0 || strncmp(text, "playswarm:", 10) == 0;
+}
+
 int main(int argc, char **argv) {
     playswarm_config *config = NULL;
     playswarm_session *session = NULL;
-    playswarm_torrent *torrent = NULL;
     playswarm_stream *stream = NULL;
     playswarm_error *error = NULL;
-    size_t file = 0;
     int i = 1, status = 0;
     char *equals;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     playswarm_config_new(&config, NULL);
-    for (; i < argc && strncmp(argv[i], "magnet:", 7) != 0 && (equals = strchr(argv[i], '=')); i++) {
+    for (; i < argc && !is_link(argv[i]) && (equals = strchr(argv[i], '=')); i++) {
         *equals = '\0';
         if (playswarm_config_set(config, argv[i], equals + 1, &error) != PLAYSWARM_OK)
             fail(argv[i], error);
@@ -92,12 +97,9 @@ int main(int argc, char **argv) {
     }
     const char *source = argv[i++];
     if (playswarm_session_new(PLAYSWARM_ABI_VERSION, config, &session, &error) != PLAYSWARM_OK ||
-        playswarm_session_open(session, source, 0, NULL, &torrent, &error) != PLAYSWARM_OK ||
-        playswarm_torrent_default_file(torrent, &file, &error) != PLAYSWARM_OK ||
-        playswarm_torrent_stream(torrent, file, &stream, &error) != PLAYSWARM_OK)
+        playswarm_session_open_stream(session, source, NULL, 0, NULL, &stream, &error) != PLAYSWARM_OK)
         fail(source, error);
     playswarm_config_unref(config);
-    playswarm_torrent_unref(torrent);
 
     const char *options = getenv("PLAYER_VLC_OPTION"); /* for example --vout=dummy */
     libvlc_instance_t *vlc = libvlc_new(options ? 1 : 0, &options);

@@ -1,11 +1,15 @@
 //! The command line: commands, options, their help texts, and the conversion to settings. Each
 //! command's own file has its behaviour.
 
+use crate::cast::CastArgs;
+use crate::channel::ChannelArgs;
+use crate::key::KeyCommand;
+use crate::relay::RelayArgs;
 use crate::source;
 use crate::units::{parse_address, parse_at, parse_count, parse_node, parse_rate, parse_size, parse_wait};
 use anyhow::{Result, anyhow, bail};
 use clap::{ArgAction, Args, Parser, Subcommand};
-use playswarm::{Config, PeerAddress};
+use playswarm::{Config, PeerAddress, ProxyAddress};
 use playswarm_serve::{HttpConfig, RtspConfig, parse_host, parse_origin};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -52,6 +56,8 @@ Examples:
       serves a television on the same network; docs/HTTP.md describes access control
   playswarm stream film.torrent --rtsp
       prints a second URL, `url: rtsp://127.0.0.1:PORT/0/film.mkv`, for RTSP players; docs/RTSP.md lists them
+  playswarm stream 'magnet:?xt=urn:bitprint:…&as=https://host.example/film.mkv'
+      serves a file that a hash names, from web servers; .meta4 files too, and docs/SOURCES.md says what plays at once
   playswarm stream film.torrent --no-dht --no-lsd --no-port-map --peer 192.0.2.7:6881
       uses only this peer and those of the tracker")]
     Stream(StreamArgs),
@@ -102,13 +108,17 @@ Examples:
 
 The files are checked against the torrent first.")]
     Seed(SeedArgs),
-    /// Cast a live channel: a stream from standard input or a file, which viewers pass on to each other
+    /// Cast a live channel: a stream from an encoder, a file or a URL, which viewers pass on to each other
     #[command(after_help = "\
 Examples:
   playswarm cast film.ts --loop
       repeats a file in real time; prints `link: playswarm:KEY?at=…`, which viewers open
   ffmpeg -re -i film.mp4 -c copy -f mpegts - | playswarm cast
       casts what an encoder makes, and ends with it
+  playswarm cast --push --name 'My show'
+      prints `push: http://127.0.0.1:PORT/live?token=…` and `push: rtmp://127.0.0.1:PORT/live/…`, for FFmpeg, OBS and others
+  playswarm cast https://example.org/live.m3u8
+      casts a stream of another server; udp://127.0.0.1:5000 receives MPEG-TS
   ffmpeg -f v4l2 -i /dev/video0 -c:v libx264 -g 50 -f mpegts - | playswarm cast --name 'My garden' --key garden.key
       keeps the channel's key in a file, so that the link is the same each time
   playswarm cast film.ts --rate 400k --up-limit 1M --listen 0.0.0.0:6881
@@ -124,8 +134,41 @@ Examples:
       opens mpv, VLC or the desktop's default player
   playswarm watch 'playswarm:KEY?at=192.0.2.7:6881' --player 'mpv --profile=low-latency'
 
-The stream is passed on to other viewers meanwhile; --up-limit bounds that. `playswarm stream` and `play` take such links as well.")]
+  playswarm watch 'playswarm:KEY?at=192.0.2.7:6881' --archive films
+      also writes the minutes that the source archives, downloads those before, and seeds them
+
+Without a player of its own it ends with the stream. The stream is passed on to other viewers meanwhile; --up-limit bounds that. `playswarm stream` and `play` take such links as well.")]
     Watch(WatchArgs),
+    /// Pass live channels on to viewers, without a player
+    #[command(after_help = "\
+Examples:
+  playswarm relay 'playswarm:KEY?at=192.0.2.7:6881'
+      takes part in the channel until its stream ends or Ctrl-C
+  playswarm relay 'playswarm:KEY?at=192.0.2.7:6881' 'playswarm:KEY2?at=192.0.2.8:6881' --up-limit 10M
+      divides 10 MB/s of upload among two channels
+
+Without --up-limit, it finds out what its line carries.")]
+    Relay(RelayArgs),
+    /// Show whether a live channel is on the air, its type, rate, stripes and free places
+    #[command(after_help = "\
+Examples:
+  playswarm channel 'playswarm:KEY?at=192.0.2.7:6881'
+  playswarm channel 'playswarm:KEY?at=192.0.2.7:6881' --json --wait 5
+
+Exit code 0 if it is on the air, 1 if not.")]
+    Channel(ChannelArgs),
+    /// Make the secret key of a live channel, or show the link that it leads to
+    #[command(
+        subcommand,
+        after_help = "\
+Examples:
+  playswarm key new garden.key       writes a new key for its owner alone, and prints the channel's link
+  playswarm key show garden.key      prints the link again
+  playswarm cast --key garden.key    casts to that channel
+
+Who has the file can cast to the channel."
+    )]
+    Key(KeyCommand),
     /// Play a built-in clip from a small swarm on this machine; needs no internet access
     #[command(after_help = "\
 Examples:
@@ -137,8 +180,8 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct StreamArgs {
-    /// A .torrent file, its URL, a magnet link, an info-hash (40 hexadecimal or 32 base32 characters), a link to a live channel, or -
-    /// for standard input
+    /// A .torrent or .meta4 file, its URL, a magnet link, an info-hash (40 hexadecimal or 32 base32 characters), the hash of a file
+    /// (urn:sha1:…), a link to a live channel, or - for standard input
     pub(crate) source: String,
     /// File to stream: its number in `playswarm info`, or a part of its name. Default: the largest playable file
     #[arg(long, value_name = "N|NAME")]
@@ -146,6 +189,9 @@ pub(crate) struct StreamArgs {
     /// Start at this time: 83.5 (seconds), 1:23:45 or 1h23m45s. Its bytes are fetched before a player requests them
     #[arg(long, value_name = "TIME", value_parser = parse_at)]
     pub(crate) at: Option<Duration>,
+    /// Web server that has the torrent's file, or the folder of its files (docs/SOURCES.md); may be repeated
+    #[arg(long, value_name = "URL")]
+    pub(crate) mirror: Vec<String>,
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
     #[command(flatten)]
@@ -165,7 +211,7 @@ pub(crate) struct PlayArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
-    /// A .torrent file, its URL, a magnet link, an info-hash, or - for standard input
+    /// A .torrent or .meta4 file, its URL, a magnet link, an info-hash, the hash of a file, or - for standard input
     pub(crate) source: String,
     /// Print JSON
     #[arg(long)]
@@ -233,30 +279,6 @@ pub(crate) struct SeedArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct CastArgs {
-    /// The stream: a file, or - for standard input
-    #[arg(default_value = "-")]
-    pub(crate) input: String,
-    /// Name of the channel. Default: the name of the file
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) name: Option<String>,
-    /// File with the channel's secret key, which is made if there is none. Default: a new channel each time
-    #[arg(long, value_name = "FILE")]
-    pub(crate) key: Option<PathBuf>,
-    /// Media type of the stream, such as video/mp2t. Default: detected
-    #[arg(long = "type", value_name = "TYPE")]
-    pub(crate) content_type: Option<String>,
-    /// Rate of the stream in bytes per second; a file is read at this rate. Default: by the file's duration
-    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
-    pub(crate) rate: Option<u64>,
-    /// Repeat the file until Ctrl-C
-    #[arg(long = "loop")]
-    pub(crate) repeat: bool,
-    #[command(flatten)]
-    pub(crate) network: NetworkArgs,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
     /// A link to a channel: playswarm:KEY?at=HOST:PORT, or magnet:?xt=urn:psl:KEY
     pub(crate) link: String,
@@ -266,6 +288,9 @@ pub(crate) struct WatchArgs {
     /// Open this player. The URL replaces {url} or is appended
     #[arg(long, value_name = "CMD")]
     pub(crate) player: Option<String>,
+    /// Keep the archive of the channel in this folder, and seed it meanwhile. Its source must keep one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) archive: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
     #[command(flatten)]
@@ -334,6 +359,17 @@ pub(crate) struct NetworkArgs {
     /// Address for incoming peer connections (TCP and uTP). Default: a free port from 6881 to 6889
     #[arg(long, value_name = "IP:PORT", value_parser = parse_address)]
     pub(crate) listen: Option<SocketAddr>,
+    /// Interface to send from, by its name or one of its addresses; nothing is sent from others. Default: the address of --listen, if it
+    /// names one
+    #[arg(long, value_name = "NAME|IP")]
+    pub(crate) interface: Option<String>,
+    /// Proxy for all connections: socks5://[user:password@]host:port, or http:// for CONNECT. Nothing goes around it: no DHT, UDP tracker
+    /// or incoming connection. Other users can see a password in the process list: prefer --config
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<ProxyAddress>,
+    /// List of IP addresses that are neither dialled nor accepted, in P2P text or eMule's DAT format, may be gzipped
+    #[arg(long, value_name = "FILE")]
+    pub(crate) blocklist: Option<PathBuf>,
     /// Peer to connect to; may be repeated
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) peer: Vec<PeerAddress>,
@@ -352,6 +388,9 @@ pub(crate) struct NetworkArgs {
     /// Do not use trackers
     #[arg(long)]
     pub(crate) no_trackers: bool,
+    /// Do not fetch from the web seeds that the torrent or the link names
+    #[arg(long)]
+    pub(crate) no_web_seeds: bool,
     /// Do not request a port mapping from the router
     #[arg(long)]
     pub(crate) no_port_map: bool,
@@ -370,6 +409,9 @@ pub(crate) struct NetworkArgs {
     /// Upload limit in bytes per second. 0: no limit
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     pub(crate) up_limit: Option<u64>,
+    /// Play a file before its only hash, a SHA-1, can be checked, by a tree from its servers. The SHA-1 is checked once the whole file is here
+    #[arg(long)]
+    pub(crate) accept_tree: bool,
     /// File with settings as JSON (docs/CLI.md). Command-line options take precedence
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -393,14 +435,19 @@ impl NetworkArgs {
             }
         };
         config.listen = self.listen.or(config.listen);
+        config.interface = self.interface.clone().or(config.interface);
+        config.proxy = self.proxy.clone().or(config.proxy);
+        config.blocklist = self.blocklist.clone().or(config.blocklist);
         config.peers.extend(self.peer.iter().cloned());
         config.dht &= !self.no_dht;
         config.slot_index &= !self.no_slots;
         config.lsd &= !self.no_lsd;
         config.pex &= !self.no_pex;
         config.trackers &= !self.no_trackers;
+        config.web_seeds &= !self.no_web_seeds;
         config.port_map &= !self.no_port_map;
         config.utp &= !self.no_utp;
+        config.accept_tree |= self.accept_tree;
         if !self.dht_bootstrap.is_empty() {
             config.dht_bootstrap.clone_from(&self.dht_bootstrap);
         }
@@ -424,19 +471,9 @@ impl StorageArgs {
 
 impl HttpArgs {
     pub(crate) fn config(&self) -> Result<HttpConfig> {
-        let token = match &self.token_file {
-            None => self.token.clone(),
-            Some(path) => {
-                let text = source::small_file(path)?;
-                if text.is_empty() {
-                    bail!("{} is empty; write the secret into it", path.display());
-                }
-                Some(text)
-            }
-        };
         let mut config = HttpConfig::default();
         config.listen = self.http;
-        config.token = token;
+        config.token = source::secret(self.token.as_ref(), self.token_file.as_deref())?;
         config.allow_hosts.clone_from(&self.allow_host);
         config.allow_origins.clone_from(&self.allow_origin);
         config.remedies.host = "start playswarm with --allow-host {}".into();
@@ -495,6 +532,19 @@ mod tests {
         expected.upload_bytes_per_s = 2_000_000;
         assert_eq!(config, expected);
         assert_eq!(args.http.config().unwrap().listen, "127.0.0.1:8080".parse().unwrap());
+    }
+
+    #[test]
+    fn interface_proxy_and_blocklist_become_settings_and_the_password_is_not_shown() {
+        let line = "playswarm stream x --interface tun0 --proxy socks5://u:s3cret@h:9050 --blocklist /b.p2p";
+        let args = stream(line);
+        let config = args.network.config().unwrap();
+        let mut expected = Config::default();
+        expected.interface = Some("tun0".to_owned());
+        expected.proxy = Some("socks5://u:s3cret@h:9050".parse().unwrap());
+        expected.blocklist = Some("/b.p2p".into());
+        assert_eq!(config, expected);
+        assert!(!format!("{args:?} {config:?}").contains("s3cret"));
     }
 
     #[test]

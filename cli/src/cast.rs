@@ -1,80 +1,207 @@
 //! `playswarm cast`: sends a stream to a live channel.
 
 use crate::ExitCode;
-use crate::args::CastArgs;
+use crate::args::NetworkArgs;
+use crate::key;
 use crate::log;
-use crate::source::small_file;
+use crate::source::secret;
 use crate::stop::{self, Stop};
-use crate::units::bytes;
+use crate::units::{bytes, parse_address, parse_rate, parse_stripes};
 use crate::view::{self, View};
+use crate::watch;
 use anyhow::{Result, anyhow, bail};
-use playswarm::live::{Cast, CastOptions, file_rate, new_seed};
-use playswarm::{Error, Session};
+use clap::Args;
+use playswarm::live::{ArchiveOptions, Cast, CastOptions, file_rate};
+use playswarm::{Error, Session, printable};
+use playswarm_serve::{IngestConfig, IngestStatus, parse_host, receive_udp, serve_ingest};
 use std::fs::File;
-use std::io::{IsTerminal, Read, Seek, Write};
-use std::path::Path;
+use std::io::{IsTerminal, Read, Seek};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Time in which the viewers get the end of the stream.
+/// Longest time in which the viewers get the end of the stream.
 const LAST_PACKETS: Duration = Duration::from_secs(1);
+/// Time between two looks at whether viewers are still connected.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Bytes that are read at once.
 const READ_BYTES: usize = 16 << 10;
 /// Reads that wait for the channel. More of them would only add to the delay.
 const READS_WAITING: usize = 4;
 
+#[derive(Debug, Args)]
+pub(crate) struct CastArgs {
+    /// The stream: a file, - for standard input, the URL of a stream or HLS playlist, or udp://IP:PORT to receive MPEG-TS.
+    /// Default: standard input, and --push where that is a terminal
+    #[arg(conflicts_with = "push")]
+    pub(crate) input: Option<String>,
+    /// Wait for encoders that push over HTTP, Icecast's protocol or RTMP (FFmpeg, OBS), and print `push:` URLs for them.
+    /// Default: 127.0.0.1 and a free port
+    #[arg(long, value_name = "IP:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:0", value_parser = parse_address)]
+    pub(crate) push: Option<SocketAddr>,
+    /// Secret that encoders must know: in the URL, as password, or as stream key. Empty: none. Default: a new one each time
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) push_token: Option<String>,
+    /// File that contains the secret
+    #[arg(long, value_name = "FILE", conflicts_with = "push_token")]
+    pub(crate) push_token_file: Option<PathBuf>,
+    /// Further host name of this machine that encoders may use; may be repeated
+    #[arg(long, value_name = "NAME", value_parser = parse_host)]
+    pub(crate) allow_host: Vec<String>,
+    /// Name of the channel. Default: the name of the file
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) name: Option<String>,
+    /// File with the channel's secret key, which is made if there is none. Default: a new channel each time
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Media type of the stream, such as video/mp2t. Default: detected
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+    /// Rate of the stream in bytes per second; a file is read at this rate. Default: by the file's duration
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) rate: Option<u64>,
+    /// Stripes of data and of parity, such as 8+1: viewers bear the loss of as many as there are of parity. Default: by the rate
+    #[arg(long, value_name = "DATA+PARITY", value_parser = parse_stripes)]
+    pub(crate) stripes: Option<(u8, u8)>,
+    /// Write the stream to this folder in files of about a minute, each a torrent that viewers seed, and all as one torrent at the end
+    #[arg(long, value_name = "DIR")]
+    pub(crate) archive: Option<PathBuf>,
+    /// Least duration of a file of the archive: 2 to 120
+    #[arg(long, value_name = "SECONDS", requires = "archive", default_value_t = 60)]
+    pub(crate) archive_seconds: u32,
+    /// Repeat the file until Ctrl-C
+    #[arg(long = "loop")]
+    pub(crate) repeat: bool,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+impl CastArgs {
+    /// Returns the settings of the server for encoders that push.
+    fn ingest(&self, listen: SocketAddr) -> Result<IngestConfig> {
+        let mut config = IngestConfig::default();
+        config.listen = listen;
+        config.token = secret(self.push_token.as_ref(), self.push_token_file.as_deref())?;
+        config.allow_hosts.clone_from(&self.allow_host);
+        config.check()?;
+        Ok(config)
+    }
+}
+
 pub(crate) async fn cast(args: &CastArgs, view: view::Options) -> Result<ExitCode> {
-    let mut config = args.network.config()?;
-    // A channel is in memory only.
-    (config.read_only, config.seed_in_background) = (true, false);
+    let config = watch::config(&args.network)?;
     let mut stop = Stop::new()?;
-    let input = Input::open(args)?;
+    let stated = stated_rate(args)?;
+    let origin = Origin::of(args, stated)?;
+    let (name, rate) = match &origin {
+        Origin::Read(input) => (input.name.clone(), input.rate),
+        _ => (None, stated),
+    };
+    if args.repeat && !matches!(&origin, Origin::Read(input) if input.paced) {
+        bail!("this source cannot be repeated; name a file, or leave out --loop");
+    }
     let mut options = CastOptions::default();
-    options.name = input.name.clone();
-    options.key = args.key.as_deref().map(key_of).transpose()?;
+    options.name = args.name.clone().or(name).unwrap_or_default();
+    options.key = args.key.as_deref().map(key::of).transpose()?;
     options.content_type.clone_from(&args.content_type);
-    options.bytes_per_s = input.rate.map_or(0, |rate| rate as u32);
+    options.bytes_per_s = rate.map_or(0, |rate| rate as u32);
+    options.stripes = args.stripes;
+    options.archive = args.archive.as_ref().map(|dir| {
+        let mut archive = ArchiveOptions::new(dir);
+        archive.seconds = args.archive_seconds;
+        archive
+    });
     let session = Session::new(config).await?;
     let done = match session.cast(options) {
-        Ok(cast) => on_air(cast, input, &mut stop, view).await,
+        Ok(cast) => on_air(Arc::new(cast), origin, &mut stop, view).await,
         Err(e) => Err(e.into()),
     };
     stop::close(&session).await;
     done
 }
 
-async fn on_air(cast: Cast, input: Input, stop: &mut Stop, view: view::Options) -> Result<ExitCode> {
-    log::out(&format!("link: {}", cast.link()));
-    let (cast, sent) = (Arc::new(cast), Arc::new(AtomicU64::new(0)));
-    let (shown, counted) = (cast.clone(), sent.clone());
-    let status = View::of(move || vec![line(&shown, counted.load(Ordering::Relaxed))], view);
-    let fed = stop.unless(feed(&cast, input, &sent)).await.unwrap_or(Ok(()));
-    status.stop().await;
+async fn on_air(cast: Arc<Cast>, origin: Origin, stop: &mut Stop, view: view::Options) -> Result<ExitCode> {
+    let fed = match origin {
+        Origin::Read(input) => {
+            let status = begin(&cast, view, String::new);
+            let fed = stop.unless(feed(&cast, input)).await.unwrap_or(Ok(()));
+            status.stop().await;
+            fed
+        }
+        Origin::Pull(url) => {
+            let status = begin(&cast, view, String::new);
+            let pulled = stop.unless(cast.pull(&url)).await.unwrap_or(Ok(()));
+            status.stop().await;
+            pulled.map_err(plainly)
+        }
+        Origin::Udp(addr) => {
+            let server = Arc::new(receive_udp(cast.clone(), addr).await?);
+            let shown = server.clone();
+            let status = begin(&cast, view, move || source(&shown.status()));
+            log::out(&format!("push: {}", server.url()));
+            stop.asked().await;
+            status.stop().await;
+            Ok(())
+        }
+        Origin::Push(config) => {
+            let server = Arc::new(serve_ingest(cast.clone(), config).await?);
+            let shown = server.clone();
+            let status = begin(&cast, view, move || source(&shown.status()));
+            log::out(&format!("push: {}", server.http_url()));
+            log::out(&format!("push: {}", server.rtmp_url()));
+            stop.asked().await;
+            status.stop().await;
+            Ok(())
+        }
+    };
     let ended = cast.end().map_err(plainly);
-    // Where viewers have nothing, they need not be waited for.
-    if cast.status().connections > 0 {
-        tokio::time::sleep(LAST_PACKETS).await;
-    }
+    // Its last minute is announced, and the torrent of the whole written. A second Ctrl-C ends that.
+    let _ = stop.unless(cast.archived()).await;
+    let sent = async {
+        cast.flush(LAST_PACKETS).await;
+        // What the system has taken may still be on its way. Viewers leave once they have it.
+        while cast.status().connections > 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    // Some stay connected while their players play on.
+    let _ = tokio::time::timeout(LAST_PACKETS, sent).await;
     fed.and(ended).map(|()| ExitCode::SUCCESS)
 }
 
-fn line(cast: &Cast, sent: u64) -> String {
-    let status = cast.status();
-    format!("on air: {} sent to {} connections, {} stripes", bytes(sent), status.connections, status.children)
+/// Prints the link, and shows the status with what `source` says.
+fn begin(cast: &Arc<Cast>, view: view::Options, source: impl Fn() -> String + Send + 'static) -> View {
+    log::out(&format!("link: {}", cast.link()));
+    let shown = cast.clone();
+    View::of(move || vec![line(&shown) + &source()], view)
+}
+
+fn line(cast: &Cast) -> String {
+    let (status, sent) = (cast.status(), cast.received_bytes());
+    let archive = view::archive(&status);
+    format!("on air: {} sent to {} connections, {} stripes{archive}", bytes(sent), status.connections, status.children)
+}
+
+fn source(status: &IngestStatus) -> String {
+    match (&status.source, &status.title) {
+        (None, _) => "; waiting for an encoder".to_owned(),
+        (Some(source), None) => format!("; {source}"),
+        (Some(source), Some(title)) => format!("; {source}: {}", printable::line(title)),
+    }
 }
 
 /// Sends the input to the channel until it ends.
-async fn feed(cast: &Cast, input: Input, sent: &AtomicU64) -> Result<()> {
+async fn feed(cast: &Cast, input: Input) -> Result<()> {
     let rate = input.rate.filter(|_| input.paced);
     let mut reads = input.read();
-    let begun = Instant::now();
+    let (begun, mut sent) = (Instant::now(), 0);
     while let Some(read) = reads.recv().await {
         let read = read.map_err(|e| anyhow!("cannot read the stream: {e}"))?;
         cast.push(&read).map_err(plainly)?;
-        let sent = sent.fetch_add(read.len() as u64, Ordering::Relaxed) + read.len() as u64;
+        sent += read.len();
         if let Some(rate) = rate {
             tokio::time::sleep_until(begun + Duration::from_secs_f64(sent as f64 / rate)).await;
         }
@@ -90,10 +217,55 @@ fn plainly(e: Error) -> anyhow::Error {
     }
 }
 
-/// The stream to be cast.
+/// Where the stream comes from.
+enum Origin {
+    /// From a file or standard input.
+    Read(Input),
+    /// From the URL of a server.
+    Pull(String),
+    /// From encoders that send to this address.
+    Udp(SocketAddr),
+    /// From encoders that push.
+    Push(IngestConfig),
+}
+
+impl Origin {
+    /// Opens what the arguments name. `rate` is the stated one, in bytes per second.
+    fn of(args: &CastArgs, rate: Option<f64>) -> Result<Origin> {
+        let input = match (args.push, &args.input) {
+            (Some(listen), _) => return Ok(Origin::Push(args.ingest(listen)?)),
+            (None, None) if std::io::stdin().is_terminal() => {
+                return Ok(Origin::Push(args.ingest(IngestConfig::default().listen)?));
+            }
+            (None, None) => "-",
+            (None, Some(input)) => input,
+        };
+        let (scheme, rest) = input.split_once("://").unwrap_or(("", input));
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => Ok(Origin::Pull(input.to_owned())),
+            "udp" => match parse_address(rest.trim_start_matches('@')) {
+                Ok(addr) => Ok(Origin::Udp(addr)),
+                Err(why) => bail!("{input} is no address for MPEG-TS: {why}"),
+            },
+            "rtmp" => bail!("encoders push over RTMP; start with --push, and give them the printed URL"),
+            _ => Input::open(args, input, rate).map(Origin::Read),
+        }
+    }
+}
+
+/// Returns the rate that the arguments state, in bytes per second.
+fn stated_rate(args: &CastArgs) -> Result<Option<f64>> {
+    let rate = args.rate.filter(|rate| *rate > 0).map(|rate| rate as f64);
+    if rate.is_some_and(|rate| rate > f64::from(u32::MAX)) {
+        bail!("--rate is too high; write bytes per second, such as 400k");
+    }
+    Ok(rate)
+}
+
+/// The stream to be read.
 struct Input {
     from: Box<dyn Read + Send>,
-    name: String,
+    name: Option<String>,
     /// Bytes per second, if known.
     rate: Option<f64>,
     /// Whether it is sent at its rate. Standard input has its own time.
@@ -101,22 +273,14 @@ struct Input {
 }
 
 impl Input {
-    fn open(args: &CastArgs) -> Result<Input> {
-        let rate = args.rate.filter(|rate| *rate > 0).map(|rate| rate as f64);
-        if rate.is_some_and(|rate| rate > f64::from(u32::MAX)) {
-            bail!("--rate is too high; write bytes per second, such as 400k");
-        }
-        if args.input == "-" {
-            if args.repeat {
-                bail!("standard input cannot be repeated; write a file instead of -, or leave out --loop");
-            }
+    fn open(args: &CastArgs, input: &str, rate: Option<f64>) -> Result<Input> {
+        if input == "-" {
             if std::io::stdin().is_terminal() {
-                bail!("standard input is a terminal; pipe a stream into it, or name a file");
+                bail!("standard input is a terminal; pipe a stream into it, name a file, or use --push");
             }
-            let name = args.name.clone().unwrap_or_default();
-            return Ok(Input { from: Box::new(std::io::stdin()), name, rate, paced: false });
+            return Ok(Input { from: Box::new(std::io::stdin()), name: None, rate, paced: false });
         }
-        let path = Path::new(&args.input);
+        let path = Path::new(input);
         let failed = |e: std::io::Error| anyhow!("cannot read {}: {e}", path.display());
         let file = File::open(path).map_err(failed)?;
         if file.metadata().map_err(failed)?.len() == 0 {
@@ -125,8 +289,7 @@ impl Input {
         let Some(rate) = rate.map_or_else(|| file_rate(path).map_err(failed), |rate| Ok(Some(rate)))? else {
             bail!("{} does not state its duration; write its rate in bytes per second with --rate", path.display());
         };
-        let stem = || path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = args.name.clone().unwrap_or_else(stem);
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let from: Box<dyn Read + Send> = if args.repeat { Box::new(Repeated(file)) } else { Box::new(file) };
         Ok(Input { from, name, rate: Some(rate), paced: true })
     }
@@ -172,55 +335,10 @@ impl Read for Repeated {
     }
 }
 
-/// Returns the seed in a key file, which is made if there is none.
-fn key_of(path: &Path) -> Result<[u8; 32]> {
-    if path.exists() {
-        let text = small_file(path)?;
-        return from_hex(&text)
-            .ok_or_else(|| anyhow!("{} is no key of a channel, which has 64 hexadecimal digits", path.display()));
-    }
-    let seed = new_seed()?;
-    let text: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| writeln!(file, "{text}"));
-    written.map_err(|e| anyhow!("cannot write the key to {}: {e}", path.display()))?;
-    Ok(seed)
-}
-
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let mut seed = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (n, byte) in seed.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).ok()?;
-    }
-    Some(seed)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn a_key_file_is_made_once_and_for_its_owner_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("channel.key");
-        let made = key_of(&path).unwrap();
-        assert_eq!(key_of(&path).unwrap(), made);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        }
-        std::fs::write(&path, "no key").unwrap();
-        assert!(key_of(&path).unwrap_err().to_string().contains("is no key of a channel"));
-        assert!(from_hex(&"é0".repeat(32)).is_none());
-    }
 
     #[test]
     fn a_repeated_file_has_no_end() {

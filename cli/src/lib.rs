@@ -5,13 +5,16 @@
 
 mod args;
 mod cast;
+mod channel;
 mod create;
 mod demo;
 mod info;
+mod key;
 mod log;
 mod player;
 #[cfg(unix)]
 mod process;
+mod relay;
 mod seed;
 mod sentence;
 mod slots;
@@ -86,6 +89,9 @@ fn run(cli: &Cli) -> ExitCode {
             Command::Seed(args) => seed::seed(args, view).await,
             Command::Cast(args) => cast::cast(args, view).await,
             Command::Watch(args) => watch::watch(args, view).await,
+            Command::Relay(args) => relay::relay(args, view).await,
+            Command::Channel(args) => channel::channel(args, view).await,
+            Command::Key(command) => key::key(command),
             Command::Demo(args) => demo::demo(args, view).await,
         }
     });

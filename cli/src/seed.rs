@@ -18,7 +18,9 @@ pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCod
     // These are the user's own files.
     (config.read_only, config.seed_in_background) = (true, false);
     let Some(source) = source::given(&args.torrent, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
-    let Some(source) = info::resolved(source, None, view, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
+    let Some(source) = info::resolved(source, &config, None, view, &mut stop).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     // The folder is known only once the torrent is, and a session has one folder. A separate
     // session therefore fetches the metadata.
     let asking = Session::new(info::asking(&source, &config)).await?;

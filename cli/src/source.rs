@@ -28,6 +28,16 @@ pub(crate) fn small_file(path: &Path) -> Result<String> {
     Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
 }
 
+/// Returns the secret of an option, or of the file that an option names.
+pub(crate) fn secret(given: Option<&String>, file: Option<&Path>) -> Result<Option<String>> {
+    let Some(path) = file else { return Ok(given.cloned()) };
+    let text = small_file(path)?;
+    if text.is_empty() {
+        bail!("{} is empty; write the secret into it", path.display());
+    }
+    Ok(Some(text))
+}
+
 /// Reads the source that the user named. Returns `None` if the user stopped the program meanwhile.
 pub(crate) async fn given(text: &str, stop: &mut Stop) -> Result<Option<Source>> {
     if text != "-" {
@@ -58,7 +68,7 @@ fn piped(bytes: Vec<u8>) -> Result<Source> {
     let text = std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= MAX_LINK_BYTES);
     match text.map(Source::parse) {
         // A text that matches nothing else, such as a small torrent, parses as a path.
-        Some(Ok(source @ (Source::Magnet(_) | Source::Url(_)))) => Ok(source),
+        Some(Ok(source @ (Source::Magnet(_) | Source::File(_) | Source::Url(_)))) => Ok(source),
         _ => Ok(Source::TorrentBytes(bytes.into())),
     }
 }

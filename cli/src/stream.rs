@@ -40,7 +40,7 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
         if args.at.is_some() || args.file.is_some() {
             bail!("this is a link to a live channel, which has neither files nor times; leave out --file and --at");
         }
-        return watch::run(&link?, &args.http, &args.network, player, view).await;
+        return watch::run(&link?, None, &args.http, &args.network, player, view).await;
     }
     let http = args.http.config()?;
     let rtsp = args.http.rtsp_config(&http)?;
@@ -48,6 +48,7 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
     args.storage.apply(&mut config);
     let mut stop = Stop::new()?;
     let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
+    let source = source.with_mirrors(args.mirror.iter().map(String::as_str))?;
     let keeps = config.seed_in_background && config.disk_limit_bytes == 0;
     let session = Session::new(config).await?;
     if let Some(player) = &player
@@ -65,7 +66,10 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
     let opened = match media {
         None => None,
         Some(Err(e)) => Some(Err(e.into())),
-        Some(Ok(media)) => stop.unless(serve_file(media, args, http, rtsp, view)).await,
+        Some(Ok(media)) => match args.mirror.iter().try_for_each(|url| media.add_source(url)) {
+            Ok(()) => stop.unless(serve_file(media, args, http, rtsp, view)).await,
+            Err(e) => Some(Err(e.into())),
+        },
     };
     let done = match opened {
         None => Ok(ExitCode::SUCCESS),

@@ -57,6 +57,12 @@ pub(crate) fn parse_count(text: &str) -> Result<usize, String> {
     text.trim().parse().map_err(|_| format!("'{text}' is not a whole number, such as 80"))
 }
 
+/// Parses stripes of data and of parity: `8+1`.
+pub(crate) fn parse_stripes(text: &str) -> Result<(u8, u8), String> {
+    let parts = text.trim().split_once('+').and_then(|(data, parity)| Some((data.parse().ok()?, parity.parse().ok()?)));
+    parts.ok_or_else(|| format!("'{text}' is no number of stripes of data and of parity, such as 8+1"))
+}
+
 /// Formats bytes for people: `12.3 MiB`.
 pub(crate) struct Bytes(pub(crate) f64);
 

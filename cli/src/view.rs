@@ -4,6 +4,7 @@
 use crate::units::{Bytes, bytes};
 use crate::{log, stream::rate};
 use indicatif::{ProgressBar, ProgressStyle};
+use playswarm::live::ChannelStatus;
 use playswarm::printable;
 use playswarm::{Metainfo, OpeningStatus, Playhead, Session, Source, TorrentHandle, TorrentStatus};
 use playswarm_serve::clock_time;
@@ -184,19 +185,65 @@ pub(crate) fn peers(n: usize) -> String {
     if n == 1 { "1 peer".to_owned() } else { format!("{n} peers") }
 }
 
+/// Returns the line of a node of a live channel: its stripes, of which those without a parent are
+/// `-`, and its place.
+pub(crate) fn channel(status: &ChannelStatus) -> String {
+    let delay = status.delay_ms.map_or_else(String::new, |ms| format!(" delay {:.2} s,", ms as f64 / 1000.0));
+    let end = if status.ended { "; the stream has ended" } else { "" };
+    format!(
+        "[{}]{delay} depth {}, {} parents, {} stripes passed on, {} connections, {} gaps{}{end}",
+        status.stripe_map,
+        status.depth,
+        status.parents,
+        status.children,
+        status.connections,
+        status.gaps,
+        archive(status)
+    )
+}
+
+/// Returns the state of a channel's archive, as the end of a line. Empty where none is kept.
+pub(crate) fn archive(status: &ChannelStatus) -> String {
+    match (&status.trouble, status.archived) {
+        (Some(trouble), _) => format!("; {}", printable::line(trouble)),
+        (None, Some(minutes)) => format!("; {minutes} minutes archived"),
+        (None, None) => String::new(),
+    }
+}
+
 /// Returns the transfer rates and the numbers of peers.
 fn traffic(status: &TorrentStatus) -> String {
     let serving = status.peers.iter().filter(|p| !p.choked_by).count();
+    let (here, how) = match status.unproven_bytes {
+        0 => (status.verified_bytes, "verified"),
+        unproven => (unproven, "fetched (shown once all is proven)"),
+    };
     format!(
-        "{} of {} verified, down {}, up {}, {} peers ({serving} serving, {}{} more known)",
-        percent(status.verified_bytes, status.total_bytes),
+        "{} of {} {how}, down {}, up {}, {} peers ({serving} serving, {}{} more known){}",
+        percent(here, status.total_bytes),
         bytes(status.total_bytes),
         rate(status.download_bytes_per_s),
         rate(status.upload_bytes_per_s),
         status.peers.len(),
         parents(status),
         status.known_peers,
+        sources(status),
     )
+}
+
+/// Returns the number of web seeds and mirrors that serve, with their rate, and the last failure of
+/// the others. Empty if there are none.
+fn sources(status: &TorrentStatus) -> String {
+    if status.sources.is_empty() {
+        return String::new();
+    }
+    let serving = status.sources.iter().filter(|s| s.state == "serving").count();
+    let total: f64 = status.sources.iter().map(|s| s.rate_bytes_per_s).sum();
+    let failed = status.sources.iter().find(|s| s.state != "serving" && s.message.is_some());
+    let failed =
+        failed.and_then(|s| Some(format!("; {}: {}", printable::line(&s.url), printable::line(s.message.as_ref()?))));
+    let all = status.sources.len();
+    format!(", {serving} of {all} web sources serving ({}){}", rate(total), failed.unwrap_or_default())
 }
 
 /// Returns how many of the peers are viewers just ahead of this one, and how much they delivered.
@@ -323,7 +370,7 @@ fn shares(status: &TorrentStatus) -> Vec<String> {
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use playswarm::status::{PeerStatus, ReaderStatus, TimelineStatus};
+    use playswarm::status::{PeerStatus, ReaderStatus, SourceStatus, TimelineStatus};
 
     /// Returns a torrent of one file of that size.
     fn torrent(total: u64) -> Metainfo {
@@ -397,6 +444,14 @@ pub(crate) mod tests {
             traffic(&s),
             "50.0 % of 400 B verified, down 2.0 KiB/s, up 0 B/s, 0 peers (0 serving, 3 more known)"
         );
+        let mut source = SourceStatus::default();
+        (source.url, source.state, source.rate_bytes_per_s) = ("http://h.example/f".into(), "serving", 1024.0);
+        s.sources = vec![source.clone()];
+        assert!(traffic(&s).ends_with("3 more known), 1 of 1 web sources serving (1.0 KiB/s)"), "{}", traffic(&s));
+        (source.state, source.message, source.rate_bytes_per_s) = ("refused", Some("it is gone".into()), 0.0);
+        s.sources.push(source);
+        assert!(traffic(&s).ends_with("1 of 2 web sources serving (1.0 KiB/s); http://h.example/f: it is gone"));
+        s.sources.clear();
         assert_eq!(ahead(&s), "no reader");
         s.readers = vec![reader(0, false)];
         assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB; wasted 2.0 %");

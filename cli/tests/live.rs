@@ -5,7 +5,8 @@
 mod common;
 
 use common::{OFFLINE, Serving, playswarm, run};
-use playswarm_tests::requirement;
+use playswarm_tests::browser::Browser;
+use playswarm_tests::{requirement, wait_for};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -143,6 +144,49 @@ fn each_container_reaches_a_player_under_its_own_ending() {
 }
 
 #[test]
+fn encoders_push_and_return_with_the_printed_urls() {
+    if !requirement::program("ffmpeg") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("token"), "s3cret\n").unwrap();
+    let args = ["cast", "--push", "127.0.0.1:0", "--push-token-file", "token", "--name", "Test"];
+    let mut child = playswarm(dir.path(), &[&args[..], &OFFLINE].concat())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let [line, http, rtmp] = std::array::from_fn(|_| lines.next().expect("a line is printed"));
+    let cast = Serving { child, line };
+    assert!(http.starts_with("push: http://127.0.0.1:") && http.ends_with("/live?token=s3cret"), "{http}");
+    assert!(rtmp.starts_with("push: rtmp://127.0.0.1:") && rtmp.ends_with("/live/s3cret"), "{rtmp}");
+    let push = |url: &str, format: &str, seconds: &str| {
+        let source = ["-v", "error", "-re", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25", "-t", seconds];
+        let coding = ["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-f", format];
+        Command::new("ffmpeg")
+            .args(source)
+            .args(coding)
+            .arg(&url["push: ".len()..])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    assert!(push(&rtmp, "flv", "1").wait().unwrap().success());
+    let mut again = push(&rtmp, "flv", "30");
+    let viewer = watch(dir.path(), &["watch", &link(&cast)]);
+    let url = url(&viewer);
+    assert!(url.ends_with("/live.flv"), "{url}");
+    let output =
+        Command::new("ffmpeg").args(["-v", "error", "-i", &url, "-t", "2", "-f", "null", "-"]).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", said(&output));
+    again.kill().unwrap();
+    again.wait().unwrap();
+    interrupt(cast);
+}
+
+#[test]
 fn a_player_is_opened_and_its_exit_code_handed_on() {
     if !requirement::program("ffmpeg") {
         return;
@@ -213,8 +257,108 @@ fn what_cannot_be_cast_or_watched_is_one_sentence() {
     std::fs::write(dir.path().join("x"), "x").unwrap();
     assert!(failed(&["cast", "x"], b"").contains("--rate"));
     assert!(failed(&["cast", "--key", "x"], b"").contains("is no key of a channel"));
+    assert!(
+        failed(&["cast", "http://127.0.0.1:1/live.ts"], b"").contains("could not fetch http://127.0.0.1:1/live.ts")
+    );
+    assert!(failed(&["cast", "udp://somewhere"], b"").contains("no address for MPEG-TS"));
+    assert!(failed(&["cast", "rtmp://127.0.0.1/live"], b"").contains("--push"));
+    assert!(failed(&["cast", "--push", "--push-token", "a b"], b"").contains("A-Z, a-z, 0-9"));
     assert!(failed(&["watch", "film.torrent"], b"").contains("no link to a live channel"));
     assert!(failed(&["watch", "playswarm:short"], b"").len() > 20);
     let link = format!("playswarm:{}", "a".repeat(52));
     assert!(failed(&["stream", &link, "--at", "1:00"], b"").contains("leave out --file and --at"));
+}
+
+#[test]
+fn a_key_file_leads_to_a_link_and_its_secret_is_not_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, made, err) = run(dir.path(), &["key", "new", "a.key"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(made.starts_with("link: playswarm:") && made.lines().count() == 1, "{made}");
+    let secret = std::fs::read_to_string(dir.path().join("a.key")).unwrap();
+    assert!(secret.trim().len() == 64 && !made.contains(secret.trim()));
+    assert_eq!(run(dir.path(), &["key", "show", "a.key"]), (0, made, String::new()));
+    let (code, out, err) = run(dir.path(), &["key", "new", "a.key"]);
+    assert!(code == 1 && out.is_empty() && err.contains("was not changed"), "{err}");
+    assert_eq!(std::fs::read_to_string(dir.path().join("a.key")).unwrap(), secret);
+    let (code, _, err) = run(dir.path(), &["key", "show", "b.key"]);
+    assert!(code == 1 && err.contains("cannot read b.key"), "{err}");
+}
+
+#[test]
+fn a_channel_is_described_relayed_and_watched_until_it_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("noise"), (0..40_000u32).map(|i| (i * i / 7) as u8).collect::<Vec<u8>>()).unwrap();
+    let args = ["cast", "noise", "--loop", "--rate", "20k", "--type", "application/x-test", "--key", "a.key"];
+    let source = Serving::start(dir.path(), &[&args[..], &OFFLINE].concat());
+    let link = link(&source);
+    let relays = |link: &str| {
+        playswarm(dir.path(), &[&["relay", link][..], &OFFLINE].concat()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let relay = relays(&link);
+    let viewer = watch(dir.path(), &["watch", &link]);
+    assert!(viewer.line.ends_with("/live"), "{}", viewer.line);
+
+    let asked = |more: &[&str]| run(dir.path(), &[&["channel", &link][..], more, &OFFLINE].concat());
+    let (code, out, err) = asked(&["--json"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((found["on_air"].as_bool(), found["name"].as_str()), (Some(true), Some("noise")), "{found}");
+    assert_eq!((&found["fed"], found["children"].as_u64()), (&found["stripes"], Some(0)), "{found}");
+    assert!(found["free_places"].as_u64().is_some_and(|free| free > 0), "{found}");
+    let (code, out, err) = asked(&[]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.starts_with("on air: noise\ntype: application/x-test\nrate: 160 kbit/s\n"), "{out}");
+
+    // The end of the stream is that of the viewer without a player, and of the relay.
+    interrupt(source);
+    let mut viewer = viewer;
+    assert_eq!(viewer.child.wait().unwrap().code(), Some(0));
+    let relay = relay.wait_with_output().unwrap();
+    assert!(relay.status.success() && said(&relay).contains("the stream has ended"), "{}", said(&relay));
+    let (code, out, _) = asked(&["--wait", "0.3"]);
+    assert_eq!((code, out.as_str()), (1, "not on air: no node of the channel was reached within 0.3 s\n"));
+    let (code, out, _) = asked(&["--wait", "0.3", "--json"]);
+    assert!(code == 1 && out.contains("\"on_air\":false"), "{out}");
+}
+
+/// How far the page's player has come, in seconds, once it plays.
+fn played(browser: &Browser) -> f64 {
+    let video = "const v = document.querySelector('video'); return v.readyState > 1 ? v.currentTime : -1";
+    wait_for("the browser's player", Duration::from_secs(40), || browser.run(video).as_f64().filter(|s| *s >= 0.0))
+}
+
+#[test]
+fn chromium_plays_the_page_of_a_channel() {
+    if !requirement::program("ffmpeg") || !requirement::program("chromium") || !requirement::program("chromedriver") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let browser = Browser::start();
+    let webm =
+        ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-g", "25", "-c:a", "libopus", "-f", "webm"];
+    let ts = [&["-c:a", "aac"], &TS[..]].concat();
+    // As it comes, and as HLS.
+    for container in [&webm[..], &ts[..]] {
+        let mut ffmpeg = encoder(60, container);
+        let cast = cast(dir.path(), &mut ffmpeg, &[]);
+        let watch = watch(dir.path(), &["watch", &link(&cast)]);
+        let page = url(&watch);
+        // A viewer comes to a stream that runs.
+        std::thread::sleep(Duration::from_secs(8));
+        browser.open(page.split_at(page.find("/live").unwrap()).0);
+        let first = played(&browser);
+        let until = Instant::now() + Duration::from_secs(45);
+        while played(&browser) < first + 2.0 {
+            let state = "const v = document.querySelector('video');
+                return [v.readyState, v.networkState, v.paused, v.currentTime, v.error && v.error.message]";
+            assert!(Instant::now() < until, "{container:?} from {first} s: {}", browser.run(state));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let width = browser.run("return document.querySelector('video').videoWidth");
+        assert_eq!(width, 320, "{container:?}");
+        interrupt(watch);
+        ffmpeg.kill().unwrap();
+        ffmpeg.wait().unwrap();
+    }
 }

@@ -34,7 +34,7 @@ static inline playswarm_session *start(int argc, char **argv, const char **sourc
         must(playswarm_config_set(config, argv[i], value, &error), error);
     }
     if (argc < 2) {
-        fprintf(stderr, "usage: %s [KEY=VALUE]... SOURCE\nSOURCE: a magnet link, a torrent file or its URL\n", argv[0]);
+        fprintf(stderr, "usage: %s [KEY=VALUE]... SOURCE\nSOURCE: a magnet link, a torrent file or its URL, or a channel\n", argv[0]);
         exit(2);
     }
     *source = argv[argc - 1];

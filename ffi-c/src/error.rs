@@ -42,6 +42,8 @@ pub enum playswarm_code {
     PLAYSWARM_BAD_ARGUMENT = 14,
     /// An internal error of playswarm.
     PLAYSWARM_INTERNAL = 15,
+    /// A live channel has no size, and only the present position.
+    PLAYSWARM_NO_SIZE = 16,
 }
 
 impl playswarm_code {
@@ -63,6 +65,7 @@ impl playswarm_code {
             ErrorKind::TimedOut => PLAYSWARM_TIMED_OUT,
             ErrorKind::Io => PLAYSWARM_IO,
             ErrorKind::BadArgument => PLAYSWARM_BAD_ARGUMENT,
+            ErrorKind::NoSize => PLAYSWARM_NO_SIZE,
             _ => PLAYSWARM_INTERNAL,
         }
     }

@@ -2,13 +2,14 @@
 //! comments and signatures here and is committed. `docs/C.md` is its guide.
 //!
 //! Each object of the header has a file: [`config`], [`canceller`], [`session`], [`torrent`],
-//! [`stream`], [`rtsp`] and [`error`]. Further public files hold the structs of [`status`] and [`time`], the
-//! [`event`]s and the [`log`]. Five modules are internal:
+//! [`stream`], [`channel`], [`cast`], [`rtsp`] and [`error`]. Further public files hold the structs of
+//! [`status`] and [`time`], the [`event`]s and the [`log`]. Six modules are internal:
 //!
 //! - [`handles`] records which handles are alive.
 //! - [`boundary`] stops panics and null pointers at the C boundary.
 //! - [`core`] holds the runtime.
 //! - [`dispatch`] runs the thread that calls callbacks.
+//! - [`reader`] reads a file or a live channel.
 //! - [`watch`] notifies callers that wait for data in their own event loop.
 //!
 //! This is the only crate of the workspace that contains `unsafe` code. Each use states why it is
@@ -17,6 +18,8 @@
 
 pub mod boundary;
 pub mod canceller;
+pub mod cast;
+pub mod channel;
 pub mod config;
 mod core;
 mod dispatch;
@@ -24,6 +27,7 @@ pub mod error;
 pub mod event;
 mod handles;
 pub mod log;
+mod reader;
 pub mod rtsp;
 pub mod session;
 pub mod status;
@@ -34,6 +38,8 @@ mod watch;
 
 pub use boundary::{playswarm_abi_version, playswarm_live_handles, playswarm_string_free, playswarm_version};
 pub use canceller::*;
+pub use cast::*;
+pub use channel::*;
 pub use config::*;
 pub use error::*;
 pub use event::*;
@@ -47,4 +53,4 @@ pub use torrent::*;
 
 /// Version of this header, for playswarm_session_new. The upper 16 bits are the ABI number, which
 /// the library's file name also carries (libplayswarm.so.0). The lower 16 bits count additions.
-pub const PLAYSWARM_ABI_VERSION: u32 = 2;
+pub const PLAYSWARM_ABI_VERSION: u32 = 5;

@@ -2,13 +2,15 @@
 
 use crate::boundary::{ErrorOut, Out, bad, bytes, call, call_plain, text};
 use crate::canceller::playswarm_canceller;
+use crate::channel::link_of;
 use crate::config::playswarm_config;
 use crate::core::Core;
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, Handle};
 use crate::status::give_json;
+use crate::stream::{StreamObject, playswarm_stream};
 use crate::torrent::{TorrentObject, playswarm_torrent};
-use engine::{InfoHash, Magnet, Result, Source};
+use engine::{InfoHash, Magnet, Result, Source, TorrentHandle};
 use std::ffi::c_char;
 use std::path::Path;
 use std::sync::Arc;
@@ -68,7 +70,20 @@ fn check_abi(theirs: u32) -> Result<()> {
     )))
 }
 
-/// Opens a torrent. All public variants use this function.
+/// Opens a torrent, and returns it with its session. All public variants use this function.
+fn opened(
+    session: *mut playswarm_session,
+    source: Result<Source>,
+    timeout_ms: u64,
+    canceller: *const playswarm_canceller,
+) -> Result<(TorrentHandle, Arc<Core>)> {
+    let core = handles::get(session)?;
+    let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
+    let opening = core.session.open(source?);
+    let torrent = core.wait_within("opening the torrent", timeout_ms, cancel.as_deref(), opening)?;
+    Ok((torrent, core.as_ref().clone()))
+}
+
 fn open(
     session: *mut playswarm_session,
     source: Result<Source>,
@@ -76,11 +91,8 @@ fn open(
     canceller: *const playswarm_canceller,
     out: Out<*mut playswarm_torrent>,
 ) -> Result<()> {
-    let core = handles::get(session)?;
-    let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
-    let opening = core.session.open(source?);
-    let torrent = core.wait_within("opening the torrent", timeout_ms, cancel.as_deref(), opening)?;
-    out.give(TorrentObject::new(torrent, core.as_ref().clone()));
+    let (torrent, core) = opened(session, source, timeout_ms, canceller)?;
+    out.give(TorrentObject::new(torrent, core));
     Ok(())
 }
 
@@ -226,6 +238,53 @@ pub unsafe extern "C" fn playswarm_session_open_info_hash(
             Source::Magnet(Magnet::new(InfoHash(hash)))
         });
         open(session, source, timeout_ms, canceller, out)
+    })
+}
+
+/// Opens what a user types and returns a reader of it: a torrent, as in playswarm_session_open, or a
+/// link to a live channel, as in playswarm_session_watch. `file` is the file of a torrent, as in
+/// playswarm_torrent_find_file; NULL stands for its default file. For players, the prefix
+/// `playswarm:` of a link may be absent. The stream keeps the torrent or channel open.
+///
+/// Waits like playswarm_session_open for a torrent, and not for a channel. The stream has one
+/// reference, which the caller releases with playswarm_stream_unref. Callable from any thread.
+///
+/// Errors: those of playswarm_session_open, PLAYSWARM_NO_SUCH_FILE.
+///
+/// # Safety
+/// `source` must end with a zero byte. `file` must be NULL or end with a zero byte. `stream` must be
+/// valid for writes. `error` must be NULL or valid for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn playswarm_session_open_stream(
+    session: *mut playswarm_session,
+    source: *const c_char,
+    file: *const c_char,
+    timeout_ms: u64,
+    canceller: *const playswarm_canceller,
+    stream: *mut *mut playswarm_stream,
+    error: *mut *mut playswarm_error,
+) -> playswarm_code {
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_open_stream", error, || {
+        // SAFETY: `stream` is NULL or valid for writes.
+        let out = unsafe { Out::handle(stream) }?;
+        // SAFETY: `source` is NULL or ends with a zero byte.
+        let source = unsafe { text(source, "source") }?;
+        // SAFETY: `file` ends with a zero byte.
+        let file = if file.is_null() { None } else { Some(unsafe { text(file, "file") }?) };
+        if let Some(link) = link_of(source) {
+            let core = handles::get(session)?.as_ref().clone();
+            out.give(StreamObject::live(core.session.watch(&link?)?.stream(), core));
+            return Ok(());
+        }
+        let (torrent, core) = opened(session, Source::parse(source), timeout_ms, canceller)?;
+        let file = match file {
+            Some(wanted) => torrent.find_file(wanted)?,
+            None => torrent.default_file()?,
+        };
+        out.give(StreamObject::new(torrent.stream(file)?, torrent, file, core));
+        Ok(())
     })
 }
 

@@ -90,6 +90,10 @@ pub struct playswarm_torrent_status {
     /// Number of trackers whose last announce failed or was refused. While no peer is connected,
     /// playswarm_torrent_trouble includes the message of one of them.
     pub failed_trackers: u32,
+    /// Number of web seeds and mirrors.
+    pub sources: u32,
+    /// Number of web seeds and mirrors that are connected.
+    pub serving_sources: u32,
 }
 
 impl playswarm_torrent_status {
@@ -123,6 +127,8 @@ impl playswarm_torrent_status {
             waiting_readers: count(s.readers.iter().filter(|r| r.waiting).count()),
             is_in_trouble: u32::from(s.trouble.is_some()),
             failed_trackers: count(s.trackers.iter().filter(|t| t.state == "failed").count()),
+            sources: count(s.sources.len()),
+            serving_sources: count(s.sources.iter().filter(|source| source.state == "serving").count()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `playswarm_stream`: a seekable reader of one file, usable from any number of threads.
+//! `playswarm_stream`: a reader of a file or of a live channel, usable from any number of threads.
 //!
 //! A waiting read holds no lock, so a seek never waits for it. A seek wakes waiting reads, which
 //! continue at the new position.
@@ -10,15 +10,17 @@ use crate::dispatch::{Listener, Slot, Task};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::event::playswarm_finalizer;
 use crate::handles::{self, Handle};
+use crate::reader::Reader;
 use crate::watch::{self, Place, Wakeup};
+use engine::live::LiveStream;
 use engine::{Error, Result, SeekPoint, Stream, TorrentHandle};
 use parking_lot::Mutex;
 use std::ffi::c_void;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A reader of one file. Any thread may use it. With several concurrent readers, each byte goes to
-/// exactly one of them.
+/// A reader of one file, or of a live channel. Any thread may use it. With several concurrent
+/// readers, each byte goes to exactly one of them.
 pub struct playswarm_stream {
     _private: (),
 }
@@ -34,24 +36,29 @@ pub(crate) struct StreamObject {
     wakeup: Arc<Wakeup>,
     ringer: Mutex<Option<Task>>,
     place: Arc<Place>,
-    stream: Mutex<Stream>,
-    torrent: TorrentHandle,
-    file: usize,
-    size: u64,
+    stream: Mutex<Reader>,
+    /// The torrent and the number of the file; `None` for a channel.
+    file: Option<(TorrentHandle, usize)>,
     cancel: Flag,
     core: Arc<Core>,
 }
 
 impl StreamObject {
     pub(crate) fn new(stream: Stream, torrent: TorrentHandle, file: usize, core: Arc<Core>) -> StreamObject {
+        StreamObject::of(Reader::File(stream), Some((torrent, file)), core)
+    }
+
+    pub(crate) fn live(stream: LiveStream, core: Arc<Core>) -> StreamObject {
+        StreamObject::of(Reader::Live(stream), None, core)
+    }
+
+    fn of(stream: Reader, file: Option<(TorrentHandle, usize)>, core: Arc<Core>) -> StreamObject {
         StreamObject {
             callback: Slot::default(),
             wakeup: Arc::default(),
             ringer: Mutex::default(),
             place: Arc::default(),
-            size: stream.size(),
             stream: Mutex::new(stream),
-            torrent,
             file,
             cancel: Flag::default(),
             core,
@@ -98,14 +105,14 @@ impl StreamObject {
             let base = match whence {
                 PLAYSWARM_SEEK_SET => 0,
                 PLAYSWARM_SEEK_CUR => stream.position(),
-                PLAYSWARM_SEEK_END => self.size,
+                PLAYSWARM_SEEK_END => stream.size()?,
                 _ => return Err(bad(format!("whence is {whence}; use PLAYSWARM_SEEK_SET, _CUR or _END"))),
             };
             let position = base.checked_add_signed(offset).filter(|p| i64::try_from(*p).is_ok());
             let position = position.ok_or_else(|| {
                 bad("the seek leads before the start of the file, or beyond the largest offset".into())
             })?;
-            self.seek_to(&mut stream, position);
+            self.seek_to(&mut stream, position)?;
             position
         };
         Ok(position)
@@ -113,9 +120,10 @@ impl StreamObject {
 
     /// Moves to a time. Waits without a lock for information that is not known yet.
     pub(crate) fn seek_time(&self, time: Duration) -> Result<SeekPoint> {
-        let locating = self.torrent.locate(self.file, time);
+        let (torrent, file) = self.file.as_ref().ok_or(Error::NoSize)?;
+        let locating = torrent.locate(*file, time);
         let seek_point = self.core.wait_within("looking for a time", 0, Some(&self.cancel), locating)?;
-        self.seek_to(&mut self.stream.lock(), seek_point.from);
+        self.seek_to(&mut self.stream.lock(), seek_point.from)?;
         Ok(seek_point)
     }
 
@@ -123,11 +131,12 @@ impl StreamObject {
         self.stream.lock().time()
     }
 
-    fn seek_to(&self, stream: &mut Stream, position: u64) {
-        stream.seek_to(position);
+    fn seek_to(&self, stream: &mut Reader, position: u64) -> Result<()> {
+        stream.seek_to(position)?;
         self.place.set(position);
         self.place.poke();
         self.cancel.poke.notify_waiters();
+        Ok(())
     }
 }
 
@@ -140,12 +149,12 @@ pub const PLAYSWARM_SEEK_END: i32 = 2;
 
 /// Reads at the current position and advances it. Waits until at least one byte is available and
 /// verified. Copies up to `capacity` bytes to `buffer` and stores their number in `read`. The
-/// number is 0 at the end of the file and for a `capacity` of 0. The function returns what is
-/// available, which is often less than `capacity`. A seek from another thread makes a waiting read
+/// number is 0 at the end of the file or channel and for a `capacity` of 0. The function returns
+/// what is available, which is often less than `capacity`. A seek from another thread makes a waiting read
 /// continue at the new position. Callable from any thread.
 ///
 /// Errors: PLAYSWARM_CANCELLED after playswarm_stream_cancel, PLAYSWARM_CLOSED after
-/// playswarm_session_close, PLAYSWARM_STORAGE if data on disk cannot be read. The position does not
+/// playswarm_session_close or playswarm_channel_leave, PLAYSWARM_STORAGE if data on disk cannot be read. The position does not
 /// change in these cases.
 ///
 /// # Safety
@@ -179,8 +188,9 @@ pub unsafe extern "C" fn playswarm_stream_read(
 /// data. A position past the end is allowed; reads there return 0 bytes. `position`, which may be
 /// NULL, receives the new position. Callable from any thread.
 ///
-/// Errors: PLAYSWARM_BAD_ARGUMENT for a position before the start or beyond INT64_MAX. The position
-/// does not change in this case.
+/// Errors: PLAYSWARM_BAD_ARGUMENT for a position before the start or beyond INT64_MAX,
+/// PLAYSWARM_NO_SIZE for a live channel, unless the position stays the same. The position does not
+/// change in these cases.
 ///
 /// # Safety
 /// `position` and `error` must be NULL or valid for writes.
@@ -207,6 +217,8 @@ pub unsafe extern "C" fn playswarm_stream_seek(
 
 /// Returns the size of the file in bytes. Callable from any thread.
 ///
+/// Errors: PLAYSWARM_NO_SIZE for a live channel, which has no size and cannot be sought in.
+///
 /// # Safety
 /// `size` must be valid for writes.
 #[unsafe(no_mangle)]
@@ -214,12 +226,13 @@ pub unsafe extern "C" fn playswarm_stream_size(stream: *const playswarm_stream, 
     call_plain("playswarm_stream_size", || {
         // SAFETY: the caller upholds the contract above.
         let size = unsafe { Out::new(size, "size") }?;
-        size.set(handles::get(stream)?.size);
+        size.set(handles::get(stream)?.stream.lock().size()?);
         Ok(())
     })
 }
 
-/// Returns the position of the next byte to read. Callable from any thread.
+/// Returns the position of the next byte to read; for a live channel, the number of bytes that were
+/// read. Callable from any thread.
 ///
 /// # Safety
 /// `position` must be valid for writes.
@@ -237,7 +250,7 @@ pub unsafe extern "C" fn playswarm_stream_position(
 }
 
 /// Returns the number of bytes that can be read from `position` without waiting for the swarm; 0
-/// past the end. It never waits. Callable from any thread.
+/// past the end, and for a live channel at other positions than the present one. It never waits. Callable from any thread.
 ///
 /// # Safety
 /// `readable` must be valid for writes.
@@ -256,7 +269,8 @@ pub unsafe extern "C" fn playswarm_stream_readable_at(
 }
 
 /// Sets the torrent's data rate in bytes per second, if the player knows it. It determines the
-/// deadlines of pieces. Otherwise the rate is measured from the reads. Callable from any thread.
+/// deadlines of pieces. Otherwise the rate is measured from the reads. It has no effect on a live
+/// channel. Callable from any thread.
 ///
 /// Errors: PLAYSWARM_BAD_ARGUMENT unless the rate is a positive, finite number.
 #[unsafe(no_mangle)]
@@ -302,7 +316,7 @@ pub type playswarm_readable_callback = Option<unsafe extern "C" fn(user_data: *m
 
 /// Registers a callback for changes of the readable data. It is called once at registration and
 /// whenever more data can be read at the position. It is also called after each seek and
-/// cancellation and when the session is closed. Then check playswarm_stream_readable_at and read
+/// cancellation, when the session is closed, and at the end of a live channel. Then check playswarm_stream_readable_at and read
 /// the available data. The callback does not start a download; the first read does.
 ///
 /// Each stream has one callback. The rules for replacing it, for NULL, `user_data` and `finalizer`

@@ -281,6 +281,29 @@ pub unsafe extern "C" fn playswarm_torrent_add_peer(
     })
 }
 
+/// Adds a mirror: the http or https URL of a web server that has the torrent's only file, or of the
+/// folder that has its files (BEP 19). What it sends is verified like data of peers. The function
+/// does not wait. Callable from any thread.
+///
+/// Errors: PLAYSWARM_BAD_ARGUMENT if the text is no such URL.
+///
+/// # Safety
+/// `url` must end with a zero byte. `error` must be NULL or valid for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn playswarm_torrent_add_source(
+    torrent: *mut playswarm_torrent,
+    url: *const c_char,
+    error: *mut *mut playswarm_error,
+) -> playswarm_code {
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_add_source", error, || {
+        // SAFETY: `url` is NULL or ends with a zero byte.
+        let url = unsafe { text(url, "url") }?;
+        handles::get(torrent)?.torrent.add_source(url)
+    })
+}
+
 /// Checks the files in the download folder and accepts every piece with a correct hash. Use it for
 /// files that another program wrote. Waits until the check ends or `canceller` is cancelled;
 /// `canceller` may be NULL. `verified_bytes`, which may be NULL, receives the size of the correct

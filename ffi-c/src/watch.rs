@@ -2,7 +2,7 @@
 //! file descriptor.
 
 use crate::dispatch::{Job, Listener};
-use engine::Readable;
+use crate::reader::Readable;
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +33,7 @@ impl Place {
 }
 
 /// Calls `tell` at once, whenever more data can be read, and after seeks and cancellations. The
-/// last call is made when the torrent is closed.
+/// last call is made when the torrent is closed or the channel's stream has ended.
 pub(crate) async fn watch<T>(readable: Readable, place: Arc<Place>, tell: impl Fn() -> T)
 where
     T: Future<Output = ()> + Send,

@@ -114,6 +114,7 @@ each_way! {
     callbacks "0", "0";
     timing "0", "0";
     serving "0", "0";
+    channels "0", "0";
     raii "0", "0";
 }
 

@@ -56,7 +56,7 @@ fn each_kind_of_error_has_its_code_and_no_code_is_without_a_kind() {
         assert_eq!(format!("PLAYSWARM_{}", c_name.to_uppercase()), name);
         assert!(!playswarm_c::playswarm_code_description(number).is_null());
     }
-    for number in [-1, 16, i32::MAX, i32::MIN] {
+    for number in [-1, 17, i32::MAX, i32::MIN] {
         assert!(playswarm_c::playswarm_code_name(number).is_null());
         assert!(playswarm_c::playswarm_code_description(number).is_null());
     }

@@ -307,7 +307,7 @@ mod vlc {
         let output = run(command.arg(format!("--playswarm-settings={settings}")).args([source, "vlc://quit"]));
         let printed = text(&output);
         let seeks = printed.lines().filter(|line| line.contains("playswarm") && line.contains("seek to byte")).count();
-        assert!(printed.contains("plays file 0 of film.mkv") && seeks > 0, "{printed}");
+        assert!(printed.contains(&format!("plays {source}")) && seeks > 0, "{printed}");
         assert!(printed.contains("Received first picture"), "{printed}");
         let lines = printed.lines().filter(|l| l.contains("playswarm") || l.contains("first picture"));
         println!("{}", lines.collect::<Vec<_>>().join("\n"));
@@ -365,7 +365,7 @@ mod gstreamer {
         let output = run(command.args(["40", "10", "50"]));
         let printed = text(&output);
         has_jumped(&printed, &[40.0, 10.0, 50.0]);
-        assert!(printed.contains("plays file 0 of film.") && printed.contains("seek to byte"), "{printed}");
+        assert!(printed.contains(" plays ") && printed.contains("seek to byte"), "{printed}");
         let lines = printed.lines().filter(|l| l.contains("played") || l.contains("plays"));
         println!("{}", lines.collect::<Vec<_>>().join("\n"));
     }
@@ -392,5 +392,84 @@ mod ffmpeg {
     #[test]
     fn decodes_the_first_frame_after_a_seek_in_mp4_with_its_index_at_the_end() {
         super::ffmpeg_shows_the_frame("film.mp4", "30");
+    }
+}
+
+/// A live channel of ten seconds on loopback, which ends by itself.
+mod channels {
+    use super::*;
+    use engine::live::CastOptions;
+    use engine::{Config, Session};
+
+    /// Length of the stream in tenths of a second.
+    const TENTHS: usize = 100;
+
+    /// Runs a program of a binding on this machine, which prints all output to stdout.
+    fn command(folder: &Path, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["60", "sh", "-c", "exec \"$0\" \"$@\" 2>&1"]).arg(program);
+        command.env("LD_LIBRARY_PATH", installed().join("lib")).env("HOME", folder);
+        command
+    }
+
+    fn settings(folder: &Path, name: &str) -> Vec<String> {
+        let off = ["dht", "lsd", "pex", "trackers", "port_map"].map(|key| format!("{key}=false"));
+        let dir = folder.join(name);
+        [off.to_vec(), vec![format!("dir={}", dir.display()), "listen=127.0.0.1:0".to_owned()]].concat()
+    }
+
+    /// Returns a stream of MPEG-TS with a keyframe each second.
+    fn stream(folder: &Path) -> Vec<u8> {
+        let path = folder.join("stream.ts");
+        run(Command::new("ffmpeg")
+            .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=10"])
+            .args(["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-pix_fmt", "yuv420p"])
+            .arg(&path));
+        std::fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn are_played_by_mpv_ffmpeg_and_gstreamer() {
+        if !["ffmpeg", "cmake", "pkg-config", "gst-launch-1.0"].into_iter().all(requirement::program) {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let film = stream(folder.path());
+        let [mpv, ffmpeg, gstreamer] = ["mpv", "ffmpeg", "gstreamer"].map(binding);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let session = runtime.block_on(Session::new(Config::offline(folder.path()))).unwrap();
+        let mut options = CastOptions::default();
+        options.bytes_per_s = film.len() as u32 / 10;
+        let cast = session.cast(options).unwrap();
+        let link = cast.link().to_string();
+
+        let mut player = command(folder.path(), mpv.join("player"));
+        player.args(HEADLESS).args(settings(folder.path(), "mpv")).arg(link.replace("playswarm:", "playswarm://"));
+        let (picture, frames) = (folder.path().join("frame.png"), folder.path().join("frames"));
+        let mut frame = command(folder.path(), ffmpeg.join("frame"));
+        frame.args(settings(folder.path(), "ffmpeg")).args([&link, "0"]).arg(&picture);
+        let mut launch = command(folder.path(), "gst-launch-1.0");
+        launch.env("GST_PLUGIN_PATH", gstreamer.join("plugins")).env("GST_REGISTRY", folder.path().join("registry"));
+        launch.args(["-q", "playswarmsrc"]).arg(format!("uri={link}"));
+        launch.arg(format!("settings={}", settings(folder.path(), "gstreamer").join(";")));
+        launch.args("! decodebin ! videoconvert ! videoscale".split(' '));
+        launch.args("! video/x-raw,format=GRAY8,width=40,height=10 ! filesink".split(' '));
+        launch.arg(format!("location={}", frames.display()));
+
+        let [played, shown, decoded] = std::thread::scope(|scope| {
+            let running = [&mut player, &mut frame, &mut launch].map(|command| scope.spawn(move || run(command)));
+            for part in film.chunks(film.len().div_ceil(TENTHS)) {
+                cast.push(part).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            cast.end().unwrap();
+            running.map(|running| text(&running.join().unwrap()))
+        });
+        assert!(played.contains("first frame at"), "{played}");
+        assert!(shown.contains("mpegts 320x180") && std::fs::read(picture).unwrap().starts_with(b"\x89PNG"), "{shown}");
+        // 40 by 10 pixels of grey for each frame; the first seconds may be over before it starts.
+        let frames = std::fs::metadata(frames).unwrap().len() / 400;
+        assert!((100..=250).contains(&frames), "{frames} frames: {decoded}");
+        drop(session);
     }
 }

@@ -4,6 +4,7 @@
 //! read a byte twice. The position moves only when a read completes. Asynchronous reads pass their
 //! position, so cancelling one loses no data.
 
+use crate::ends::Ends;
 use crate::errors;
 use crate::job::Job;
 use crate::runtime::is_forked;
@@ -40,19 +41,17 @@ struct Shared {
     /// Limit for downloading beyond the data being read, in bytes.
     ahead: AtomicU64,
     bounded: AtomicBool,
-    session_closed: CancellationToken,
-    closed: CancellationToken,
-    cancelled: Mutex<CancellationToken>,
+    ends: Ends,
     size: u64,
 }
 
 /// A caller's buffer, which stays in place while a read fills it.
-struct Target {
+pub(crate) struct Target {
     buffer: PyUntypedBuffer,
 }
 
 impl Target {
-    fn new(object: &Bound<'_, PyAny>) -> PyResult<Target> {
+    pub(crate) fn new(object: &Bound<'_, PyAny>) -> PyResult<Target> {
         let wanted = || {
             let given = object.get_type().name().map_or_else(|_| "this".to_owned(), |n| n.to_string());
             PyTypeError::new_err(format!("readinto() needs a read-write bytes-like object, not {given}"))
@@ -68,12 +67,12 @@ impl Target {
         Ok(Target { buffer })
     }
 
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.buffer.len_bytes()
     }
 
     /// Copies bytes to offset `at`, with or without the GIL.
-    fn put(&self, at: usize, bytes: &[u8]) {
+    pub(crate) fn put(&self, at: usize, bytes: &[u8]) {
         assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= self.len()), "a read beyond its buffer");
         // SAFETY: the exporter keeps these `len` bytes in place and writable until the buffer is
         // released, which happens when `self` is dropped. They are C-contiguous, and the range was
@@ -88,24 +87,6 @@ impl Target {
 }
 
 impl Shared {
-    /// Completes with the reason when reads must end.
-    async fn ended(&self) -> Error {
-        let cancelled = self.cancelled.lock().clone();
-        tokio::select! {
-            () = self.closed.cancelled() => Error::Closed,
-            () = self.session_closed.cancelled() => Error::Closed,
-            () = cancelled.cancelled() => Error::Cancelled,
-        }
-    }
-
-    async fn unless_ended<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::select! {
-            biased;
-            why = self.ended() => Err(why),
-            done = work => done,
-        }
-    }
-
     /// Positions the stream and limits downloading, for a read of `max` bytes.
     fn place(&self, stream: &mut Stream, position: u64, max: u64) {
         stream.seek_to(position);
@@ -164,7 +145,7 @@ impl Shared {
     }
 }
 
-fn joined<'py>(py: Python<'py>, chunks: &[Bytes]) -> PyResult<Bound<'py, PyBytes>> {
+pub(crate) fn joined<'py>(py: Python<'py>, chunks: &[Bytes]) -> PyResult<Bound<'py, PyBytes>> {
     PyBytes::new_with(py, chunks.iter().map(Bytes::len).sum(), |into| {
         let mut at = 0;
         for chunk in chunks {
@@ -185,9 +166,7 @@ impl File {
             position: AtomicU64::new(0),
             ahead: AtomicU64::new(NO_BOUND),
             bounded: AtomicBool::new(false),
-            session_closed,
-            closed: CancellationToken::new(),
-            cancelled: Mutex::new(CancellationToken::new()),
+            ends: Ends::new(session_closed),
             size,
         };
         File { shared: Mutex::new(Some(Arc::new(shared))), size }
@@ -222,7 +201,7 @@ impl File {
     fn readinto(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
         let shared = self.get(py)?;
         let target = Target::new(buffer)?;
-        let work = shared.unless_ended(shared.read_into(&target));
+        let work = shared.ends.unless_ended(shared.read_into(&target));
         wait(py, "the read", timeout_of(timeout)?, work, |_| Ok(()))
     }
 
@@ -232,7 +211,7 @@ impl File {
     fn read<'py>(&self, py: Python<'py>, size: u64, timeout: Option<f64>) -> PyResult<Bound<'py, PyBytes>> {
         let shared = self.get(py)?;
         let start = shared.position.load(Ordering::Relaxed);
-        let work = shared.unless_ended(shared.read_at(start, size));
+        let work = shared.ends.unless_ended(shared.read_at(start, size));
         let chunks = wait(py, "the read", timeout_of(timeout)?, work, |_| Ok(()))?;
         let bytes = joined(py, &chunks)?;
         let end = start + bytes.as_bytes().len() as u64;
@@ -243,7 +222,7 @@ impl File {
     /// Reads `size` bytes from the given position.
     fn read_at(&self, py: Python<'_>, position: u64, size: u64) -> PyResult<Job> {
         let shared = self.get(py)?;
-        let work = async move { shared.unless_ended(shared.read_at(position, size)).await };
+        let work = async move { shared.ends.unless_ended(shared.read_at(position, size)).await };
         Ok(Job::new("the read", work, |py, chunks| Ok(joined(py, &chunks)?.into_any().unbind())))
     }
 
@@ -254,7 +233,7 @@ impl File {
         let (shared, time) = (self.get(py)?, time_of(seconds)?);
         let work = async move {
             let seek = async { shared.stream.lock().await.seek_to_time(time).await };
-            shared.unless_ended(seek).await
+            shared.ends.unless_ended(seek).await
         };
         Ok(Job::new("looking up the time", work, |py, seek_point| {
             let seek_point = (seek_point.time.as_secs_f64(), seek_point.from, seek_point.estimated);
@@ -272,7 +251,7 @@ impl File {
     fn readable_at(&self, py: Python<'_>, position: u64) -> PyResult<u64> {
         let shared = self.get(py)?;
         let work = async { Ok(shared.stream.lock().await.readable_at(position)) };
-        wait(py, "the read before", None, shared.unless_ended(work), |_| Ok(()))
+        wait(py, "the read before", None, shared.ends.unless_ended(work), |_| Ok(()))
     }
 
     /// Limits downloading beyond the data being read, in bytes; `None` removes the limit.
@@ -283,17 +262,13 @@ impl File {
 
     /// Ends current reads and makes later ones fail.
     fn cancel(&self, py: Python<'_>) -> PyResult<()> {
-        self.get(py)?.cancelled.lock().cancel();
+        self.get(py)?.ends.cancel();
         Ok(())
     }
 
     /// Allows reads again after a cancellation.
     fn reset(&self, py: Python<'_>) -> PyResult<()> {
-        let shared = self.get(py)?;
-        let mut cancelled = shared.cancelled.lock();
-        if cancelled.is_cancelled() {
-            *cancelled = CancellationToken::new();
-        }
+        self.get(py)?.ends.reset();
         Ok(())
     }
 
@@ -311,7 +286,7 @@ impl File {
             media.get().close(py);
         }
         let Some(shared) = self.shared.lock().take() else { return };
-        shared.closed.cancel();
+        shared.ends.close();
         py.detach(|| drop(shared));
     }
 }

@@ -5,10 +5,12 @@
 //! GIL released, and the asyncio interface awaits it as a future. Only blocking file reads bypass
 //! jobs; they go directly to the caller's buffer.
 
+mod ends;
 mod errors;
 mod events;
 mod file;
 mod job;
+mod live;
 mod log;
 mod metainfo;
 mod program;
@@ -30,6 +32,8 @@ mod _playswarm {
     use crate::file::File;
     #[pymodule_export]
     use crate::job::{Job, Running};
+    #[pymodule_export]
+    use crate::live::{Cast, Channel, LiveFile};
     #[pymodule_export]
     use crate::log::{log_level, next_log};
     #[pymodule_export]

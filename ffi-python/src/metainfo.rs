@@ -82,7 +82,7 @@ impl Metainfo {
     }
 
     fn magnet(&self) -> String {
-        self.torrent.magnet().to_string()
+        self.torrent.link().unwrap_or_default()
     }
 
     fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {

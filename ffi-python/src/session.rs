@@ -2,10 +2,12 @@
 
 use crate::errors;
 use crate::job::Job;
+use crate::live::{Cast, Channel};
 use crate::metainfo::Metainfo;
 use crate::runtime::{self, is_forked};
 use crate::torrent_handle::TorrentHandle;
 use parking_lot::Mutex;
+use playswarm::live::{ArchiveOptions, CastOptions, channel_link};
 use playswarm::{Config, Error, Result, Source};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
@@ -121,6 +123,38 @@ impl Session {
         Ok(Job::new("fetching the torrent's metadata", work, |py, torrent| {
             Ok(Py::new(py, Metainfo { torrent })?.into_any())
         }))
+    }
+
+    /// Begins to cast a live channel. `key` is the seed of its secret key, `archive` the folder of its
+    /// archive.
+    #[pyo3(signature = (name, key, content_type, bytes_per_s, archive))]
+    fn cast(
+        &self,
+        py: Python<'_>,
+        name: String,
+        key: Option<[u8; 32]>,
+        content_type: Option<String>,
+        bytes_per_s: u32,
+        archive: Option<PathBuf>,
+    ) -> PyResult<Cast> {
+        let mut options = CastOptions::default();
+        (options.name, options.key) = (name, key);
+        (options.content_type, options.bytes_per_s) = (content_type, bytes_per_s);
+        options.archive = archive.map(ArchiveOptions::new);
+        let cast = self.get().and_then(|session| session.cast(options));
+        cast.map(Cast::new).map_err(|e| errors::to_python(py, &e))
+    }
+
+    /// Joins a live channel, and keeps its archive in this folder.
+    #[pyo3(signature = (link, archive))]
+    fn watch(&self, py: Python<'_>, link: &str, archive: Option<PathBuf>) -> PyResult<Channel> {
+        let channel = channel_link(link).and_then(|link| {
+            let channel = self.get()?.watch(&link)?;
+            archive.map_or(Ok(()), |dir| channel.archive(&ArchiveOptions::new(dir)))?;
+            Ok(channel)
+        });
+        let channel = channel.map_err(|e| errors::to_python(py, &e))?;
+        Ok(Channel::new(channel, self.closed.child_token()))
     }
 
     /// Closes the session. It continues in the background even if the job is not awaited.

@@ -128,6 +128,11 @@ impl TorrentHandle {
         runtime::within(|| torrent.add_peer(addr))
     }
 
+    fn add_source(&self, py: Python<'_>, url: &str) -> PyResult<()> {
+        let torrent = self.get(py)?;
+        runtime::within(|| torrent.add_source(url))?.map_err(|e| errors::to_python(py, &e))
+    }
+
     fn prefetch(&self, py: Python<'_>, file: usize) -> PyResult<()> {
         let torrent = self.get(py)?;
         runtime::within(|| torrent.prefetch(file))
@@ -200,6 +205,7 @@ async fn complete(torrent: &playswarm::TorrentHandle, progress: &Progress) -> Re
         if status.verified_bytes == status.total_bytes {
             return Ok(status.total_bytes);
         }
+        torrent.check()?;
         tokio::time::sleep(LOOK).await;
     }
 }

@@ -50,6 +50,15 @@ def test_a_repr_shows_what_is_not_the_default() -> None:
     assert repr(playswarm.Config(dht=False, max_peers=5)) == "Config(dht=False, max_peers=5)"
 
 
+def test_a_proxy_is_kept_whole_and_shown_without_its_password(tmp_path: Path) -> None:
+    config = playswarm.Config(proxy="socks5://u:s3cret@h:9050", interface="tun0", blocklist=tmp_path)
+    assert (config.proxy, config.blocklist) == ("socks5://u:s3cret@h:9050", str(tmp_path))
+    assert "proxy='socks5://h:9050'" in repr(config) and "s3cret" not in repr(config)
+    with pytest.raises(playswarm.BadConfigError, match="socks5://host:port") as failed:
+        playswarm.Config(proxy="ftp://u:s3cret@h:1")
+    assert "s3cret" not in str(failed.value)
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [

@@ -182,3 +182,17 @@ def test_a_folder_is_verified_mended_and_seeded_to_libtorrent(tmp_path: Path) ->
             leech.tell(do="connect", peer=address)
             assert leech.hears("finished")["finished"] == "good.mkv"
         assert (tmp_path / "there" / "good.mkv").read_bytes() == data
+
+
+def test_a_moving_picture_is_cast_and_recorded(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    pytest.importorskip("numpy")
+    with started("live.py", "cast", "--offline", "--dir", tmp_path / "a", "--seconds", 60) as source:
+        assert source.stdout is not None
+        link = source.stdout.readline().strip()
+        out = run(
+            "live.py", "record", link, "--offline", "--dir", tmp_path / "b", "--seconds", 2, "--out", tmp_path / "x.ts"
+        )
+    assert "'Moving picture'" in out and "0 gaps" in out
+    with av.open(tmp_path / "x.ts") as container:
+        assert sum(1 for _ in container.decode(video=0)) >= 10

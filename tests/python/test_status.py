@@ -32,6 +32,18 @@ def test_a_status_has_every_field_of_the_engine_and_no_other(seeded: Seeded, lee
     assert playswarm.TorrentStatus.from_dict({**status.to_dict(), "of_a_newer_engine": 1}) == status
 
 
+def test_a_mirror_is_added_and_shown(nobody: playswarm.Metainfo, session: playswarm.Session) -> None:
+    with session.open(nobody) as torrent:
+        with pytest.raises(playswarm.BadArgumentError, match="no http or https URL"):
+            torrent.add_source("ftp://h.example/film.mkv")
+        torrent.add_source("http://127.0.0.1:1/film.mkv?key=secret")
+        said = json.loads(torrent._raw.status())["sources"]
+        assert set(said[0]) == {f.name for f in dataclasses.fields(playswarm.SourceStatus)}
+        source = torrent.status().sources[0]
+        assert (source.url, source.origin) == ("http://127.0.0.1:1/film.mkv", "mirror")
+        assert playswarm.TorrentStatus.from_dict(torrent.status().to_dict()).sources[0].url == source.url
+
+
 def test_a_status_follows_a_download(seeded: Seeded, leech: Leech) -> None:
     with leech(seeded.session).open(seeded.metainfo) as torrent:
         before = torrent.status()

@@ -11,17 +11,21 @@
 #![cfg_attr(not(test), deny(unsafe_code))]
 
 pub mod bencode;
+pub mod browser;
 pub mod content;
+pub mod figures;
 pub mod film;
 pub mod hostile;
 pub mod http;
 pub mod ingest;
+pub mod live_stream;
 pub mod netlab;
 pub mod nginx;
 pub mod peers;
 pub mod place;
 pub mod playswarm;
 pub mod process;
+pub mod proxy;
 pub mod reader;
 pub mod requirement;
 pub mod swarm;

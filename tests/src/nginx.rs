@@ -1,17 +1,18 @@
-//! nginx as a reverse proxy with TLS in front of the program under test, as users run it.
+//! nginx: a reverse proxy with TLS in front of the program under test, as users run it, and a server of
+//! files.
 
 use crate::process::Process;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 /// A running nginx.
 pub struct Nginx {
-    /// `https://localhost:PORT`
+    /// `https://localhost:PORT` of a proxy, `http://127.0.0.1:PORT` of a server of files.
     pub origin: String,
     _process: Process,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Nginx {
@@ -20,33 +21,82 @@ impl Nginx {
     #[track_caller]
     pub fn start(upstream: SocketAddr, locations: &str) -> Nginx {
         let folder = tempfile::tempdir().unwrap();
-        let at = folder.path();
-        certificate(at);
-        let addr = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).unwrap();
+        certificate(folder.path());
         let locations = locations.replace("UPSTREAM", &format!("http://{upstream}"));
-        let here = at.display();
-        let temporary =
-            ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|of| format!("{of}_temp_path {here}/{of};\n"));
-        let config = format!(
-            "daemon off; master_process off; pid {here}/pid; error_log stderr warn;\n\
-             events {{ worker_connections 128; }}\n\
-             http {{ access_log off;\n{}server {{ listen {addr} ssl; server_name localhost;\n\
-             ssl_certificate {here}/cert.pem; ssl_certificate_key {here}/key.pem;\n{locations}\n}} }}\n",
-            temporary.concat()
+        let here = folder.path().display();
+        let server = format!(
+            "server_name localhost; ssl_certificate {here}/cert.pem; ssl_certificate_key {here}/key.pem;\n{locations}"
         );
-        let path = at.join("nginx.conf");
-        std::fs::write(&path, config).unwrap();
-        let mut command = Command::new("nginx");
-        command.args(["-e", "stderr", "-p"]).arg(at).arg("-c").arg(&path);
-        let process = Process::start("nginx", command);
-        crate::wait_for("nginx", Duration::from_secs(20), || TcpStream::connect(addr).ok());
-        Nginx { origin: format!("https://localhost:{}", addr.port()), _process: process, _folder: folder }
+        let (process, port) = launch(folder.path(), " ssl", &server);
+        Nginx { origin: format!("https://localhost:{port}"), _process: process, folder }
     }
+
+    /// Serves the files below a folder over plain HTTP.
+    #[track_caller]
+    pub fn files(root: &Path) -> Nginx {
+        Nginx::with(root, "")
+    }
+
+    /// Serves the files below a folder over plain HTTP, with further directives in the server's block.
+    #[track_caller]
+    pub fn with(root: &Path, directives: &str) -> Nginx {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, root) = (folder.path().join("access"), root.display());
+        let server = format!("access_log {} uri; root {root};\n{directives}", log.display());
+        let (process, port) = launch(folder.path(), "", &server);
+        Nginx { origin: format!("http://127.0.0.1:{port}"), _process: process, folder }
+    }
+
+    /// Serves the files below a folder over HTTPS, with a certificate that no authority signed.
+    #[track_caller]
+    pub fn secure(root: &Path) -> Nginx {
+        let folder = tempfile::tempdir().unwrap();
+        certificate(folder.path());
+        let here = folder.path().display();
+        let server =
+            format!("root {}; ssl_certificate {here}/cert.pem; ssl_certificate_key {here}/key.pem;", root.display());
+        let (process, port) = launch(folder.path(), " ssl", &server);
+        Nginx { origin: format!("https://localhost:{port}"), _process: process, folder }
+    }
+
+    /// Returns the file of its certificate.
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+
+    /// Returns the paths that were requested of a server of files, as they were sent.
+    pub fn requested(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(self.folder.path().join("access")).unwrap_or_default();
+        log.lines().map(str::to_owned).collect()
+    }
+}
+
+/// Starts nginx with one server on an address of its own. Returns it with the port.
+#[track_caller]
+fn launch(folder: &Path, listen: &str, server: &str) -> (Process, u16) {
+    let addr = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).unwrap();
+    let here = folder.display();
+    let temporary =
+        ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|of| format!("{of}_temp_path {here}/{of};\n"));
+    let config = format!(
+        "daemon off; master_process off; pid {here}/pid; error_log stderr warn;\n\
+         events {{ worker_connections 128; }}\n\
+         http {{ log_format uri '$request_uri'; access_log off;\n{}server {{ listen {addr}{listen};\n{server}\n}} }}\n",
+        temporary.concat()
+    );
+    let path = folder.join("nginx.conf");
+    std::fs::write(&path, config).unwrap();
+    let mut command = Command::new("nginx");
+    command.args(["-e", "stderr", "-p"]).arg(folder).arg("-c").arg(&path);
+    let process = Process::start("nginx", command);
+    crate::wait_for("nginx", Duration::from_secs(20), || TcpStream::connect(addr).ok());
+    (process, addr.port())
 }
 
 fn certificate(folder: &Path) {
     let output = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(folder.join("key.pem"))
         .arg("-out")

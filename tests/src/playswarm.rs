@@ -49,12 +49,16 @@ pub struct Status {
     pub readers: Vec<Reader>,
     pub peers: Vec<Peer>,
     #[serde(default)]
+    pub sources: Vec<WebSource>,
+    #[serde(default)]
     pub trackers: Vec<Tracker>,
     pub known_peers: usize,
     pub banned_peers: usize,
     pub trouble: Option<String>,
     pub memory_bytes: u64,
     pub disk_bytes: u64,
+    pub proof: String,
+    pub unproven_bytes: u64,
 }
 
 /// Bytes received without use.
@@ -100,6 +104,17 @@ pub struct Peer {
     pub parent: bool,
 }
 
+/// A web seed or mirror.
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct WebSource {
+    pub url: String,
+    pub origin: String,
+    pub state: String,
+    pub message: Option<String>,
+    pub downloaded_bytes: u64,
+}
+
 /// A tracker.
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)]
@@ -120,6 +135,7 @@ pub struct Builder {
     quiet_network: bool,
     binary: Option<PathBuf>,
     log: Option<String>,
+    environment: Vec<(String, PathBuf)>,
 }
 
 impl Builder {
@@ -138,6 +154,16 @@ impl Builder {
         Self::new(vec!["slots".into(), source.as_ref().to_str().unwrap().into()])
     }
 
+    /// Prepares `playswarm watch LINK`.
+    pub fn watch(link: &str) -> Builder {
+        Self::new(vec!["watch".into(), link.into()])
+    }
+
+    /// Prepares `playswarm cast -`, which casts its standard input.
+    pub fn cast() -> Builder {
+        Self::new(vec!["cast".into(), "-".into()])
+    }
+
     /// Prepares `playswarm seed PATH TORRENT`.
     pub fn seed(path: &Path, torrent: &Path) -> Builder {
         Self::new(vec!["seed".into(), path.to_str().unwrap().into(), torrent.to_str().unwrap().into()])
@@ -145,7 +171,16 @@ impl Builder {
 
     fn new(arguments: Vec<String>) -> Builder {
         let listen = SocketAddr::new(fresh_ip().into(), 6881);
-        Builder { place: Place::Here, arguments, dir: None, listen, quiet_network: true, binary: None, log: None }
+        Builder {
+            place: Place::Here,
+            arguments,
+            dir: None,
+            listen,
+            quiet_network: true,
+            binary: None,
+            log: None,
+            environment: Vec::new(),
+        }
     }
 
     /// Sets the place where it runs. `listen` must be an address of that host.
@@ -199,11 +234,25 @@ impl Builder {
         self
     }
 
+    /// Sets a variable of its environment.
+    pub fn env(mut self, name: &str, value: &Path) -> Builder {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     fn command(&self, dir: &Path) -> std::process::Command {
         let mut command = self.place.command(self.binary.clone().unwrap_or_else(binary));
         command.args(&self.arguments);
-        if matches!(self.arguments[0].as_str(), "stream" | "play") {
-            command.arg("--dir").arg(dir).args(["--http", "127.0.0.1:0"]);
+        let (serves, stores) = match self.arguments[0].as_str() {
+            "stream" | "play" => (true, true),
+            "watch" => (true, false),
+            _ => (false, false),
+        };
+        if stores {
+            command.arg("--dir").arg(dir);
+        }
+        if serves {
+            command.args(["--http", "127.0.0.1:0"]);
         }
         command.args(["--listen", &self.listen.to_string()]);
         if self.quiet_network {
@@ -212,6 +261,7 @@ impl Builder {
         let log = std::env::var("PLAYSWARM_TEST_LOG").ok().or_else(|| self.log.clone());
         command.env("PLAYSWARM_LOG", log.unwrap_or_else(|| "warn,playswarm=debug".into()));
         // No test may touch the user's caches or settings.
+        command.envs(self.environment.iter().cloned());
         command.env("HOME", dir).env("XDG_CACHE_HOME", dir.join(".cache")).env("XDG_DATA_HOME", dir.join(".data"));
         command
     }

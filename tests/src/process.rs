@@ -95,6 +95,12 @@ impl Process {
         self.err.all()
     }
 
+    /// Takes its stdin, to write bytes.
+    #[track_caller]
+    pub fn take_stdin(&mut self) -> ChildStdin {
+        self.stdin.take().expect("not taken and not closed")
+    }
+
     /// Writes a line to its stdin.
     pub fn send(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("not closed");
@@ -157,6 +163,16 @@ impl Process {
     /// Sends SIGTERM, as a service manager does.
     pub fn terminate(&self) {
         self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// Stops it (SIGSTOP), as a laptop does that is closed.
+    pub fn suspend(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Lets it go on after [`Process::suspend`].
+    pub fn resume(&self) {
+        self.signal(rustix::process::Signal::CONT);
     }
 
     fn signal(&self, signal: rustix::process::Signal) {

@@ -298,7 +298,7 @@ fn magnets_that_are_none_are_refused() {
         "magnet:?",
         "magnet:?xt=urn:btih:short",
         "magnet:?xt=urn:btih:zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz",
-        "magnet:?xt=urn:sha1:YNCKHTQCWBTRNJIV4WNAE52SJUQCZO5C",
+        "magnet:?xt=urn:md5:d41d8cd98f00b204e9800998ecf8427e",
         "magnet:?dn=name",
     ];
     for magnet in bad {

@@ -4,12 +4,15 @@
 
 use playswarm_tests::hostile::{Hostile, Malice};
 use playswarm_tests::netlab::{Link, Net};
-use playswarm_tests::peers::{aria2, libtorrent, rqbit, transmission};
+use playswarm_tests::peers::servent::{self, Servent};
+use playswarm_tests::peers::{aria2, fresh_ip, libtorrent, rqbit, transmission};
+use playswarm_tests::place::Place;
 use playswarm_tests::requirement;
 use playswarm_tests::torrent::TestTorrent;
 use playswarm_tests::tracker::{Mode, Tracker};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Sends `bytes` from one host to another. Returns the time to connect and the total time.
@@ -106,6 +109,25 @@ fn netlab_loses_the_configured_share_and_sees_watched_packets() {
     assert!((110..=170).contains(&got), "{got} of 201 packets came through a loss of 30 %");
     assert_eq!(net.sightings().len(), 200, "lost packets are recorded, too");
     assert_eq!(net.sightings()[0].to, net.addr("b", 1000));
+}
+
+#[test]
+fn a_hidden_host_gets_packets_only_from_addresses_to_which_it_has_sent() {
+    if !requirement::network() {
+        return;
+    }
+    let hidden = Link { hidden: true, ..Link::default() };
+    let net = Net::new(&[("a", hidden), ("b", Link::default()), ("c", Link::default())]);
+    let [a, b, c] = ["a", "b", "c"].map(|host| net.place(host).udp(net.addr(host, 1000)));
+    a.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    b.send_to(b"before", net.addr("a", 1000)).unwrap();
+    assert!(a.recv(&mut [0; 10]).is_err(), "a stranger's packet");
+    a.send_to(b"hello", net.addr("b", 2000)).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    c.send_to(b"stranger", net.addr("a", 1000)).unwrap();
+    b.send_to(b"answer", net.addr("a", 1000)).unwrap();
+    assert_eq!(a.recv_from(&mut [0; 10]).unwrap(), (6, net.addr("b", 1000)));
+    assert!(a.recv(&mut [0; 10]).is_err(), "nothing of the stranger");
 }
 
 #[test]
@@ -226,4 +248,51 @@ fn libtorrent_gets_the_right_metadata_from_a_silent_peer_and_none_from_a_liar() 
     };
     assert!(metadata(Malice::Silence));
     assert!(!metadata(Malice::WrongMetadata));
+}
+
+#[test]
+fn our_servent_answers_as_gtk_gnutella_did_and_has_the_faults_it_is_told() {
+    if !requirement::libtorrent() || !requirement::program("rhash") {
+        return;
+    }
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/proto/src/gnutella/fixtures");
+    let output = servent::script(&Place::Here).arg("--self-test").arg(fixtures).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_servent_of_the_harness_serves_a_file_and_reports_it() {
+    if !requirement::libtorrent() || !requirement::program("rhash") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("quiet film.mp4"), vec![7; 100_000]).unwrap();
+    let listen = SocketAddr::new(fresh_ip().into(), 0);
+    let mut options = servent::Options::leaf(&Place::Here, listen).with("answer", "busy");
+    options.share.push(folder.path().into());
+    let mut servent = Servent::start(&options);
+    let ask = |servent: &Servent| {
+        let mut stream = TcpStream::connect(servent.addr).unwrap();
+        let request = format!(
+            "GET {} HTTP/1.1\r\nHost: {}\r\nRange: bytes=10-19\r\nConnection: close\r\n\r\n",
+            servent.files[0].path(),
+            servent.addr
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8(answer).unwrap()
+    };
+    assert!(ask(&servent).starts_with("HTTP/1.1 503 Busy"));
+    servent.set("answer", "right");
+    let answer = ask(&servent);
+    assert!(
+        answer.contains("Content-Range: bytes 10-19/100000\r\n")
+            && answer.ends_with("\r\n\r\n\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}"),
+        "{answer}"
+    );
+    let statuses: Vec<_> = servent.events("request").iter().map(|request| request["status"].clone()).collect();
+    assert_eq!(statuses, [503, 206]);
+    assert_eq!(servent.status()["uploaded"], 10);
 }

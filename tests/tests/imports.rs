@@ -31,6 +31,22 @@ const PURE: [&str; 3] = ["core/proto/src", "core/logic/src", "core/media/src"];
 const IMPURE: [&str; 10] =
     ["fs", "TcpStream", "TcpListener", "UdpSocket", "thread", "Instant", "SystemTime", "tokio", "rand", "getrandom"];
 
+/// Ways to send something or to look a name up, which in the engine only the network policy uses.
+const SENDS: [&str; 7] = [
+    "lookup_host",
+    "to_socket_addrs",
+    "TcpSocket",
+    "TcpStream::connect",
+    "UdpSocket::bind",
+    "Socket::new",
+    "Client::builder",
+];
+
+/// Files of the engine that contain one of them and send nothing around the policy: a listener, and an
+/// HTTP client to which the policy is applied.
+const MAY_SEND: [(&str, &str); 2] =
+    [("swarm/transport.rs", "Socket::new"), ("discovery/web/mod.rs", "Client::builder")];
+
 /// Most lines of a file without its tests, and of a function.
 const MAX_FILE_LINES: usize = 500;
 const MAX_FUNCTION_LINES: usize = 80;
@@ -134,6 +150,24 @@ fn the_pure_crates_use_no_files_sockets_threads_clocks_or_randomness() {
             }
         }
     }
+}
+
+#[test]
+fn the_engine_sends_by_its_network_policy_alone() {
+    let engine = root().join("core/engine/src");
+    let mut seen = BTreeSet::new();
+    for file in sources(&engine) {
+        let name = file.strip_prefix(&engine).unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (number, line) in code(&text) {
+            for way in SENDS.into_iter().filter(|way| line.contains(way)) {
+                seen.insert(way);
+                let may = name.starts_with("network/") || MAY_SEND.contains(&(name.as_str(), way));
+                assert!(may, "{name}:{number} uses {way}; send by crate::network::Network: {line}");
+            }
+        }
+    }
+    assert!(seen.len() >= 5, "only {seen:?} seen");
 }
 
 /// Returns the functions of a file's code as the formatter writes it: name, first line and number

@@ -190,9 +190,9 @@ fn nothing_from_outside_makes_us_ask_services_of_our_own_network() {
     let router = Tracker::http_at(&net.place("router"), net.addr("router", 80), Mode::Honest);
     let own = Tracker::http_at(&viewer, "127.0.0.1:8080".parse().unwrap(), Mode::Honest);
     let at = |port: u16| SocketAddr::new(public.parse().unwrap(), port);
-    let to_router = Tracker::http_at(&viewer, at(81), Mode::Redirect(router.addr));
-    let to_own = Tracker::http_at(&viewer, at(82), Mode::Redirect(own.addr));
-    let honest = Tracker::http_at(&viewer, at(83), Mode::Odd(Form::Plain));
+    let to_router = Tracker::http_at(&viewer, at(8181), Mode::Redirect(router.addr));
+    let to_own = Tracker::http_at(&viewer, at(8182), Mode::Redirect(own.addr));
+    let honest = Tracker::http_at(&viewer, at(8183), Mode::Odd(Form::Plain));
     // The tracker returns the router and a service of this machine as peers.
     honest.add_peer(SocketAddr::new(router.addr.ip(), 6881));
     honest.add_peer("127.0.0.1:8080".parse().unwrap());
@@ -233,7 +233,7 @@ fn nothing_from_outside_makes_us_ask_services_of_our_own_network() {
     // A torrent from the internet causes no request to local addresses.
     let urls = [format!("http://{}/announce", router.addr), format!("http://{}/announce", own.addr)];
     let file = torrent.file_with(&urls);
-    let server = Tracker::serving_at(&viewer, at(84), std::fs::read(&file).unwrap());
+    let server = Tracker::serving_at(&viewer, at(8184), std::fs::read(&file).unwrap());
     let playswarm = stream(Path::new(&server.url)).start();
     let status = outcome(&playswarm);
     assert!(status.trackers.iter().all(|t| t.state == "failed"), "{:?}", status.trackers);

@@ -5,7 +5,7 @@ use crate::units::{bit_rate, bytes};
 use playswarm::metainfo::{ChooseFile, Sidecars, Tracker, content_type, is_playable};
 use playswarm::printable::{self, line};
 use playswarm::status::TrackerStatus;
-use playswarm::{Accuracy, Metainfo, Timeline, Track};
+use playswarm::{Accuracy, Metainfo, NamedFile, Timeline, Track};
 use playswarm_serve::{clock_time, natural_order, timeline_json};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -69,10 +69,20 @@ impl Described {
         let mut out = String::new();
         let files = natural_order(torrent);
         let _ = writeln!(out, "name       {}", line(&torrent.name));
-        let _ = writeln!(out, "info-hash  {}", torrent.info_hash);
+        match &torrent.named {
+            None => {
+                let _ = writeln!(out, "info-hash  {}", torrent.info_hash);
+            }
+            Some(named) => {
+                let _ = writeln!(out, "hash       {}", named.urn().unwrap_or_else(|| "those of its pieces".into()));
+                let _ = writeln!(out, "proof      {}", torrent.proof.kind());
+            }
+        }
         let _ = writeln!(out, "size       {} ({} bytes)", bytes(torrent.total_bytes()), torrent.total_bytes());
         let _ = writeln!(out, "pieces     {} of {}", torrent.pieces(), bytes(torrent.piece_bytes().into()));
-        let _ = writeln!(out, "private    {}", if torrent.private { "yes" } else { "no" });
+        if torrent.named.is_none() {
+            let _ = writeln!(out, "private    {}", if torrent.private { "yes" } else { "no" });
+        }
         let asked = self.asked.iter().map(|tracker| format!("{} ({tracker})", tracker.url));
         let named = torrent.trackers.iter().filter(|_| self.asked.is_empty()).map(Tracker::shown);
         for (i, tracker) in asked.chain(named).enumerate() {
@@ -128,6 +138,8 @@ impl Described {
         let all = json!({
             "name": torrent.name,
             "info_hash": torrent.info_hash.to_string(),
+            "urn": torrent.named.as_ref().and_then(NamedFile::urn),
+            "proof": torrent.proof.kind(),
             "total_bytes": torrent.total_bytes(),
             "piece_bytes": torrent.piece_bytes(),
             "pieces": torrent.pieces(),

@@ -46,7 +46,7 @@ pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCod
 /// Returns settings for reading the content of a torrent. Peers are needed only for the metadata
 /// that a magnet link lacks.
 pub(crate) fn asking(source: &Source, network: &Config) -> Config {
-    let mut config = if needs_peers(source) { network.clone() } else { Config::offline("") };
+    let mut config = if needs_peers(source) { network.clone() } else { network.without_peers() };
     config.read_only = true;
     config.seed_in_background = false;
     config
@@ -65,7 +65,7 @@ async fn describe(
     stop: &mut Stop,
 ) -> Result<Option<Described>> {
     let wait = args.wait.filter(|s| *s > 0.0).map(Duration::from_secs_f64);
-    let Some(source) = resolved(source, wait, view, stop).await? else { return Ok(None) };
+    let Some(source) = resolved(source, &config, wait, view, stop).await? else { return Ok(None) };
     if let Source::Metainfo(torrent) = &source {
         let file = chosen(torrent, args.file.as_deref())?;
         if !worth_a_look(torrent, file, args) {
@@ -76,9 +76,11 @@ async fn describe(
 }
 
 /// Resolves the source to a torrent or a magnet link. If a waiting time is set, a server has no
-/// longer. Returns `None` if the user stopped the program before.
+/// longer. Of the settings, only those of [`Config::without_peers`] count. Returns `None` if the user
+/// stopped the program before.
 pub(crate) async fn resolved(
     source: Source,
+    network: &Config,
     wait: Option<Duration>,
     view: view::Options,
     stop: &mut Stop,
@@ -86,7 +88,7 @@ pub(crate) async fn resolved(
     if needs_peers(&source) {
         return Ok(Some(source));
     }
-    let mut config = Config::offline("");
+    let mut config = network.without_peers();
     config.read_only = true;
     let session = Session::new(config).await?;
     let shown = View::opening(session.clone(), &source, view);
@@ -209,7 +211,8 @@ fn worth_a_look(torrent: &Metainfo, file: Option<usize>, args: &InfoArgs) -> boo
         torrent.files[n].length > 0
             && Format::by_name(&torrent.files[n].name).is_none_or(|f| f.container != Container::Other)
     };
-    args.wait != Some(0.0) && file.is_some_and(may_tell)
+    // The index of a file that only its whole proves would take the whole file.
+    args.wait != Some(0.0) && torrent.proof.is_by_piece() && file.is_some_and(may_tell)
 }
 
 /// Reads the index of the selected file, then, if none was named, the durations of the others.

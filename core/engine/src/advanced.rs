@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 /// takes. Use this path to have its exact version, which may change in any release.
 pub use librqbit;
 pub use playswarm_logic::picker::Config as PickerConfig;
+pub use playswarm_logic::relay::{Add as AddPolicy, Config as RelayConfig, Delete as DeletePolicy, Distance};
 pub use playswarm_logic::slots::{Config as SlotsConfig, Kind as SlotKind};
 
 /// Tuning of the algorithms, as [`Config::advanced`](crate::Config::advanced). Unstable.
@@ -20,4 +21,6 @@ pub struct Advanced {
     pub picker: PickerConfig,
     /// Settings of the slot index.
     pub slots: SlotsConfig,
+    /// Settings of the trees of live channels.
+    pub relay: RelayConfig,
 }

@@ -3,8 +3,8 @@
 use crate::advanced::Advanced;
 use crate::error::{Error, Result};
 pub use playswarm_logic::Range as SettingRange;
-use playswarm_logic::Range;
-use playswarm_proto::PeerAddress;
+use playswarm_logic::{Range, channel, stripe};
+use playswarm_proto::{PeerAddress, ProxyAddress};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,6 +33,16 @@ pub struct Config {
     /// Address for incoming peers over TCP and uTP. `None` means any free port of 6881 to 6889, on
     /// all interfaces.
     pub listen: Option<SocketAddr>,
+    /// Interface from which everything is sent, by its name or one of its addresses; nothing is sent
+    /// from others. `None` means the address of `listen`, if that names one, or the system's choice.
+    pub interface: Option<String>,
+    /// Proxy for all connections, `socks5://[user:password@]host:port` or the same with `http://`
+    /// (CONNECT). Nothing goes around it: it looks names up, and there are no datagrams and no
+    /// incoming connections.
+    pub proxy: Option<ProxyAddress>,
+    /// List of IP addresses that are neither dialled nor accepted, in P2P text format or eMule's DAT
+    /// format, which may be compressed by gzip.
+    pub blocklist: Option<PathBuf>,
     /// Whether to find peers on the mainline DHT (BEP 5).
     pub dht: bool,
     /// First DHT nodes to contact, as `host:port`. Empty means the well-known ones.
@@ -43,6 +53,10 @@ pub struct Config {
     pub pex: bool,
     /// Whether to announce to the trackers that the torrent names.
     pub trackers: bool,
+    /// Whether to fetch from the web servers that the torrent or the link names: web seeds (BEP 19),
+    /// and the torrent file of a link (`xs`, `as`), or the file that it names by a hash. Mirrors that
+    /// the user adds are used in any case.
+    pub web_seeds: bool,
     /// Whether to map a port on the router (UPnP).
     pub port_map: bool,
     /// Whether to use uTP (BEP 29) with peers that cannot be reached over TCP.
@@ -72,6 +86,18 @@ pub struct Config {
     /// Whether to find viewers near the same playhead with the slot index on the DHT
     /// (docs/SLOTS.md). Has no effect where `dht` is off, and none for private torrents.
     pub slot_index: bool,
+    /// Whether to play a file before its only hash, that of the whole, can be checked. Blocks are then
+    /// checked against a tiger tree from a server. If the tree proves false at the end, the stream fails.
+    /// Off by default: nothing is then shown before the whole file is proven.
+    pub accept_tree: bool,
+    /// How far behind the newest bytes of a live channel players begin, in milliseconds. Sources
+    /// state theirs, and the larger value applies. 1 s: it hides a repair, which takes less.
+    pub live_margin_ms: u64,
+    /// Stretch of a live channel that is kept for late joiners and slow players, in milliseconds.
+    /// 30 s.
+    pub live_back_ms: u64,
+    /// Most bytes kept of a live channel. 64 MiB: 30 s of 18 Mbit/s.
+    pub live_back_bytes: u64,
     /// Tuning of the algorithms. Unstable: these settings change without notice.
     pub advanced: Advanced,
 }
@@ -82,11 +108,15 @@ impl Default for Config {
             dir: PathBuf::new(),
             read_only: false,
             listen: None,
+            interface: None,
+            proxy: None,
+            blocklist: None,
             dht: true,
             dht_bootstrap: Vec::new(),
             lsd: true,
             pex: true,
             trackers: true,
+            web_seeds: true,
             port_map: true,
             utp: true,
             peers: Vec::new(),
@@ -99,6 +129,10 @@ impl Default for Config {
             metadata_timeout_ms: 60_000,
             seed_in_background: false,
             slot_index: true,
+            accept_tree: false,
+            live_margin_ms: 1000,
+            live_back_ms: 30_000,
+            live_back_bytes: 64 << 20,
             advanced: Advanced::default(),
         }
     }
@@ -115,8 +149,23 @@ impl Config {
             lsd: false,
             pex: false,
             trackers: false,
+            web_seeds: false,
             port_map: false,
             ..Config::default()
+        }
+    }
+
+    /// Returns settings for a session without peers, which only fetches torrents from their URLs. Of
+    /// these settings it has the interface, the proxy and the blocklist, and those about web servers.
+    pub fn without_peers(&self) -> Config {
+        let listen = self.listen.map(|listen| listen.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback());
+        Config {
+            interface: self.interface.clone().or(listen.map(|ip| ip.to_string())),
+            proxy: self.proxy.clone(),
+            blocklist: self.blocklist.clone(),
+            accept_tree: self.accept_tree,
+            web_seeds: self.web_seeds,
+            ..Config::offline(PathBuf::new())
         }
     }
 
@@ -175,6 +224,21 @@ impl Config {
         Ok(())
     }
 
+    /// Returns the settings of live channels.
+    pub(crate) fn channel(&self) -> channel::Config {
+        let margin_s = self.live_margin_ms as f64 / 1000.0;
+        let stripe = stripe::Config {
+            margin_s,
+            // Asked for and given up in time: see `stripe::Config`.
+            want_after_s: margin_s / 2.0,
+            patience_s: margin_s * 2.0,
+            back_s: self.live_back_ms as f64 / 1000.0,
+            back_bytes: usize::try_from(self.live_back_bytes).unwrap_or(usize::MAX),
+            ..stripe::Config::default()
+        };
+        channel::Config { relay: self.advanced.relay.clone(), stripe }
+    }
+
     /// Returns the limit on the bytes of verified pieces, on disk, or in memory for a read-only
     /// session; 0 means no limit.
     pub(crate) fn storage_limit_bytes(&self) -> u64 {
@@ -222,6 +286,7 @@ impl Config {
             ("", self.own_ranges()),
             ("advanced.picker.", self.advanced.picker.ranges()),
             ("advanced.slots.", self.advanced.slots.ranges()),
+            ("advanced.relay.", self.advanced.relay.ranges()),
         ];
         let mut all = Vec::new();
         for (group, mut ranges) in groups {
@@ -246,6 +311,11 @@ impl Config {
             Range::new("disk_limit_bytes", self.disk_limit_bytes as f64, 0.0, BYTES),
             Range::new("memory_limit_bytes", self.memory_limit_bytes as f64, LEAST_MEMORY_LIMIT_BYTES as f64, BYTES),
             Range::new("metadata_timeout_ms", self.metadata_timeout_ms as f64, 1.0, MONTH_MS),
+            // Below, a packet that is merely late would be asked for twice.
+            Range::new("live_margin_ms", self.live_margin_ms as f64, 100.0, 10_000.0),
+            // At least twice the margin; at most what 1024 groups of the usual length hold.
+            Range::new("live_back_ms", self.live_back_ms as f64, 20_000.0, 240_000.0),
+            Range::new("live_back_bytes", self.live_back_bytes as f64, LEAST_MEMORY_LIMIT_BYTES as f64, BYTES),
         ]
     }
 }
@@ -356,6 +426,36 @@ mod tests {
             config.advanced.picker.slack_ms = value;
             assert!(config.check().unwrap_err().to_string().contains("advanced.picker.slack_ms"));
         }
+    }
+
+    #[test]
+    fn the_settings_of_live_channels_follow_from_the_margin() {
+        let config =
+            Config { live_margin_ms: 3000, live_back_ms: 60_000, live_back_bytes: 9 << 20, ..Config::default() };
+        let stripe = config.channel().stripe;
+        assert_eq!((stripe.margin_s, stripe.want_after_s, stripe.patience_s), (3.0, 1.5, 6.0));
+        assert_eq!((stripe.back_s, stripe.back_bytes), (60.0, 9 << 20));
+        assert_eq!(Config::default().channel(), playswarm_logic::channel::Config::default());
+    }
+
+    #[test]
+    fn a_session_without_peers_keeps_to_the_interface_the_proxy_and_the_blocklist() {
+        let all = Config {
+            listen: Some("192.0.2.1:6881".parse().unwrap()),
+            proxy: Some("http://h:1".parse().unwrap()),
+            blocklist: Some("/list".into()),
+            peers: vec!["192.0.2.2:1".parse().unwrap()],
+            ..Config::default()
+        };
+        let some = all.without_peers();
+        assert_eq!(
+            (some.interface.as_deref(), &some.proxy, &some.blocklist),
+            (Some("192.0.2.1"), &all.proxy, &all.blocklist)
+        );
+        assert!(!some.dht && !some.lsd && !some.trackers && some.peers.is_empty());
+        let named = Config { interface: Some("tun0".to_owned()), ..all };
+        assert_eq!(named.without_peers().interface.as_deref(), Some("tun0"));
+        assert_eq!(Config::default().without_peers(), Config { web_seeds: true, ..Config::offline("") });
     }
 
     #[test]

@@ -21,9 +21,25 @@ pub enum Error {
         /// The reason why it cannot be used.
         why: String,
     },
+    /// The link does not lead to a live channel.
+    #[error("'{given}' is no link to a live channel: {why}")]
+    BadLink {
+        /// The given link, shortened.
+        given: String,
+        /// The reason why it cannot be used.
+        why: String,
+    },
     /// The torrent's own data is damaged, hostile or beyond a limit.
     #[error("this torrent cannot be used: {0}")]
     BadTorrent(String),
+    /// All bytes of a file that a hash names are here, and they do not have that hash.
+    #[error("{name} is not the file that the link names: {why}; its bytes were thrown away, so try other servers")]
+    WrongFile {
+        /// Name of the file.
+        name: String,
+        /// The hash that differs.
+        why: String,
+    },
     /// A torrent could not be fetched from its URL.
     #[error("could not fetch {url}: {why}")]
     Fetch {
@@ -128,6 +144,9 @@ pub enum Error {
     /// A call was invalid and had no effect.
     #[error("{0}")]
     BadArgument(String),
+    /// A live channel was asked for its size, or for another position.
+    #[error("a live channel has no size and no positions; read its stream as it comes")]
+    NoSize,
     /// An internal fault of playswarm, which it survived.
     #[error("internal error of playswarm: {0}; please report it with the log")]
     Internal(String),
@@ -194,6 +213,8 @@ pub enum ErrorKind {
     BadArgument = 14,
     /// An internal fault of playswarm.
     Internal = 15,
+    /// A live channel has no size and no positions.
+    NoSize = 16,
 }
 
 impl From<BadMetainfo> for Error {
@@ -204,7 +225,7 @@ impl From<BadMetainfo> for Error {
 
 impl ErrorKind {
     /// Every kind with its name and description, in numerical order from 1.
-    const TABLE: [(ErrorKind, &str, &str); 15] = [
+    const TABLE: [(ErrorKind, &str, &str); 16] = [
         (ErrorKind::BadSource, "bad_source", "the source is not a torrent"),
         (ErrorKind::BadTorrent, "bad_torrent", "the torrent is damaged, hostile or beyond a limit"),
         (ErrorKind::Fetch, "fetch", "a torrent could not be fetched from its URL"),
@@ -220,6 +241,7 @@ impl ErrorKind {
         (ErrorKind::Io, "io", "another I/O operation failed"),
         (ErrorKind::BadArgument, "bad_argument", "a call was invalid"),
         (ErrorKind::Internal, "internal", "an internal error of playswarm"),
+        (ErrorKind::NoSize, "no_size", "a live channel has no size and no positions"),
     ];
 
     /// Returns every kind in numerical order, for comparison with other language bindings.
@@ -275,8 +297,8 @@ impl Error {
     /// Returns the kind, for callers that act on it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Error::BadSource { .. } => ErrorKind::BadSource,
-            Error::BadTorrent(_) => ErrorKind::BadTorrent,
+            Error::BadSource { .. } | Error::BadLink { .. } => ErrorKind::BadSource,
+            Error::BadTorrent(_) | Error::WrongFile { .. } => ErrorKind::BadTorrent,
             Error::Fetch { .. } => ErrorKind::Fetch,
             Error::NoMetadata { .. } => ErrorKind::NoMetadata,
             Error::NoSuchFile { .. } | Error::UnclearFile { .. } | Error::Packed { .. } | Error::NothingPlayable => {
@@ -292,6 +314,7 @@ impl Error {
             Error::Io { .. } => ErrorKind::Io,
             Error::BadArgument(_) => ErrorKind::BadArgument,
             Error::Internal(_) => ErrorKind::Internal,
+            Error::NoSize => ErrorKind::NoSize,
         }
     }
 }
@@ -304,6 +327,7 @@ impl From<Error> for std::io::Error {
                 Io::InvalidInput
             }
             ErrorKind::NoSuchFile => Io::NotFound,
+            ErrorKind::NoSize => Io::NotSeekable,
             // Not `Interrupted`, which std retries for ever.
             ErrorKind::Cancelled => Io::ConnectionAborted,
             ErrorKind::TimedOut | ErrorKind::NoMetadata => Io::TimedOut,

@@ -30,7 +30,8 @@ struct Entry {
 
 impl Keeper {
     /// Creates the keeper where the settings ask for it, with the application's session if it gave
-    /// one. With a disk limit nothing is kept, as a whole torrent may not fit.
+    /// one. With a disk limit nothing is kept, as a whole torrent may not fit; nor with a network
+    /// policy, which librqbit does not know.
     pub(crate) fn new(
         config: &Config,
         shared: &Arc<discovery::Shared>,
@@ -42,6 +43,13 @@ impl Keeper {
         }
         if config.seed_in_background && config.disk_limit_bytes != 0 {
             tracing::warn!("torrents are not seeded in the background: a disk limit is set");
+            return None;
+        }
+        if config.seed_in_background && shared.network().is_restricted() {
+            tracing::warn!(
+                "torrents are not seeded in the background: the library that does so does not obey the proxy, the \
+                 interface and the blocklist"
+            );
             return None;
         }
         config.seed_in_background.then(|| Keeper {

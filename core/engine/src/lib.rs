@@ -73,6 +73,8 @@ mod player;
 mod torrent_handle;
 pub use playswarm_proto::printable;
 pub mod metainfo;
+mod named;
+mod network;
 mod race;
 mod random;
 mod season;
@@ -91,11 +93,11 @@ pub use error::{Error, ErrorKind, Result};
 pub use metainfo::{ChooseFile, FileEntry, InfoHash, Metainfo};
 pub use player::Player;
 pub use playswarm_media::{Accuracy, Container, Content, Format, Keyframe, SeekPoint, Timeline, Track, TrackKind};
-pub use playswarm_proto::{Magnet, PeerAddress};
+pub use playswarm_proto::{Magnet, NamedFile, PeerAddress, ProxyAddress, ProxyKind};
 pub use session::Session;
 pub use status::{
-    Event, OpeningStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TorrentStatus, TrackStatus,
-    ViewerStatus,
+    Event, OpeningStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, SourceStatus, TimelineStatus, TorrentStatus,
+    TrackStatus, ViewerStatus,
 };
 pub use stream::{BlockingStream, Canceller, Readable, Stream};
 pub use swarm::survey::SlotCount;

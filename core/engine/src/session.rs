@@ -5,7 +5,9 @@ use crate::discovery::{self, source, source::Resolved, source::Source};
 use crate::error::{Error, Result};
 use crate::keep::Keeper;
 use crate::live::{self, Cast, CastOptions, Channel};
-use crate::metainfo::{InfoHash, Metainfo, Trackers};
+use crate::metainfo::{InfoHash, Metainfo, Trackers, WebSeeds};
+use crate::named;
+use crate::network::Network;
 use crate::status::{OpeningStatus, TorrentStatus};
 use crate::store::load_saved_metainfo;
 use crate::swarm::driver::{Start, Swarm};
@@ -14,15 +16,17 @@ use crate::swarm::rates::RateLimits;
 use crate::swarm::transport::{Limits, Transport};
 use crate::torrent_handle::{Inner, TorrentHandle};
 use parking_lot::Mutex;
-use playswarm_logic::channel;
-use playswarm_proto::AddressClass;
 use playswarm_proto::live::ChannelLink;
+use playswarm_proto::magnet::{Role, Server};
+use playswarm_proto::{AddressClass, Magnet};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
+use url::Url;
 
 /// The root object: one listener, one DHT node, many torrents. Cheap to clone.
 ///
@@ -44,12 +48,22 @@ pub struct Session {
     shared: Arc<Shared>,
 }
 
+/// The metainfo, or the link with which it is requested from peers.
+type Known = std::result::Result<Arc<Metainfo>, Magnet>;
+
+/// Where and within which limits a torrent is kept.
+pub(crate) struct Place {
+    pub(crate) config: Arc<Config>,
+    pub(crate) rates: Arc<RateLimits>,
+}
+
 pub(crate) struct Shared {
     config: Arc<Config>,
     transport: Arc<Transport>,
     registry: Arc<Registry>,
     discovery: Arc<discovery::Shared>,
     rates: Arc<RateLimits>,
+    channels: Arc<live::Channels>,
     open: Mutex<BTreeMap<InfoHash, Weak<Inner>>>,
     /// The last swarm of each torrent, which may still be writing its pieces.
     swarms: Mutex<BTreeMap<InfoHash, Weak<Swarm>>>,
@@ -61,6 +75,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     fn turn(&self, info_hash: InfoHash) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.turns.lock();
         turns.retain(|_, turn| Arc::strong_count(turn) > 1);
@@ -99,6 +117,15 @@ impl Shared {
 struct Opening<'a> {
     registry: &'a Registry,
     swarm: Option<Arc<Swarm>>,
+}
+
+/// Returns the web seeds that a link names, and the servers that may have its torrent file. `xs` and
+/// `as` may name either; the content of a torrent file is never that of the torrent.
+fn servers_of(servers: &[Server]) -> (Vec<Url>, Vec<Url>) {
+    let is_file = |url: &Url| url.path().to_ascii_lowercase().ends_with(".torrent");
+    let seeds = servers.iter().filter(|server| server.role == Role::WebSeed || !is_file(&server.url));
+    let exact = servers.iter().filter(|server| server.role != Role::WebSeed);
+    (seeds.map(|server| server.url.clone()).collect(), exact.map(|server| server.url.clone()).collect())
 }
 
 impl Drop for Opening<'_> {
@@ -150,17 +177,25 @@ impl Session {
                 source,
             })?;
         }
-        let (transport, listener) = Transport::bind(config.listen, config.utp, Limits::default()).await?;
+        let network = Network::new(&config).await?;
+        let registry = Arc::new(Registry::default());
+        let transport = if network.is_proxied() {
+            Transport::without_port(Limits::through_proxy(), network.clone())
+        } else {
+            let bound = Transport::bind(config.listen, config.utp, Limits::default(), network.clone()).await;
+            let (transport, listener) = bound?;
+            tokio::spawn(listener.run(registry.clone()));
+            transport
+        };
         // The other sockets are for incoming connections and outgoing attempts.
         let most = (transport.sockets.count() / 4 * 3).max(1);
         if config.max_peers > most {
             tracing::info!(most, "the number of peers is lowered, as this process may open few descriptors");
             config.max_peers = most;
         }
-        let registry = Arc::new(Registry::default());
-        tokio::spawn(listener.run(registry.clone()));
-        let discovery = discovery::Shared::start(&config, transport.listen_addr())?;
+        let discovery = discovery::Shared::start(&config, transport.listen_addr(), network)?;
         let rates = Arc::new(RateLimits::new(config.download_bytes_per_s, config.upload_bytes_per_s));
+        let upload = Some(config.upload_bytes_per_s).filter(|rate| *rate > 0);
         let keeper = Keeper::new(&config, &discovery, background);
         let shared = Shared {
             config: Arc::new(config),
@@ -168,6 +203,7 @@ impl Session {
             registry,
             discovery,
             rates,
+            channels: Arc::new(live::Channels::new(upload)),
             open: Mutex::default(),
             swarms: Mutex::default(),
             turns: Mutex::default(),
@@ -191,23 +227,41 @@ impl Session {
         self.open_resolved(resolved).await
     }
 
+    /// Returns a handle of a session.
+    pub(crate) fn of(shared: Arc<Shared>) -> Session {
+        Session { shared }
+    }
+
+    /// Opens a torrent like [`Session::open`], in another folder and within other limits. It is never
+    /// handed over to the background.
+    ///
+    /// # Errors
+    /// Those of [`Session::open`].
+    pub(crate) async fn open_in(&self, source: Source, place: Place) -> Result<TorrentHandle> {
+        let resolved = source::resolve(source, self.shared.discovery.web()).await?;
+        self.open_at(resolved, place, Weak::new()).await
+    }
+
     /// Begins to cast a live channel. Viewers pass the stream on to each other.
     ///
     /// # Errors
     ///
-    /// [`Error::BadConfig`] if an option cannot be used, [`Error::Closed`].
+    /// [`Error::BadConfig`] if an option cannot be used, [`Error::BadArgument`] if the channel is open
+    /// in this session already, [`Error::Closed`].
     pub fn cast(&self, options: CastOptions) -> Result<Cast> {
-        Cast::start(options, &channel::Config::default(), self.live_surroundings()?)
+        let _here = self.shared.runtime.enter();
+        Cast::start(options, &self.shared.config.channel(), &self.live_surroundings()?)
     }
 
     /// Joins a live channel, whose nodes are dialled at once. Its stream can be opened at once too;
-    /// it waits for the first bytes.
+    /// it waits for the first bytes. A channel that is already open is shared.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`].
     pub fn watch(&self, link: &ChannelLink) -> Result<Channel> {
-        Ok(Channel::join(link, &channel::Config::default(), self.live_surroundings()?))
+        let _here = self.shared.runtime.enter();
+        Ok(Channel::join(link, &self.shared.config.channel(), &self.live_surroundings()?))
     }
 
     fn live_surroundings(&self) -> Result<live::Surroundings> {
@@ -217,9 +271,11 @@ impl Session {
         }
         Ok(live::Surroundings {
             transport: s.transport.clone(),
-            resolver: s.discovery.resolver().clone(),
+            discovery: s.discovery.clone(),
             registry: s.registry.clone(),
-            upload: Some(s.config.upload_bytes_per_s).filter(|rate| *rate > 0),
+            channels: s.channels.clone(),
+            runtime: s.runtime.clone(),
+            session: Arc::downgrade(s),
         })
     }
 
@@ -229,17 +285,40 @@ impl Session {
     /// # Errors
     /// [`Error::BadSource`], [`Error::BadTorrent`], [`Error::Fetch`] or [`Error::Storage`].
     pub async fn resolve(&self, source: Source) -> Result<Source> {
-        Ok(match source::resolve(source, self.shared.discovery.web()).await? {
-            Resolved::Metainfo(torrent) => Source::Metainfo(torrent),
-            Resolved::Magnet(magnet) => Source::Magnet(magnet),
+        let resolved = source::resolve(source, self.shared.discovery.web()).await?;
+        Ok(match self.known(resolved, &self.shared.config).await? {
+            Ok(torrent) => Source::Metainfo(torrent),
+            Err(magnet) => Source::Magnet(magnet),
+        })
+    }
+
+    /// Returns the metainfo, or the link with which it is requested from peers.
+    async fn known(&self, resolved: Resolved, config: &Config) -> Result<Known> {
+        Ok(match resolved {
+            Resolved::Metainfo(torrent) => Ok(torrent),
+            Resolved::Magnet(magnet) => Err(magnet),
+            Resolved::File(file) => Ok(named::prepare(file, config, self.shared.discovery.web()).await?),
         })
     }
 
     async fn open_resolved(&self, resolved: Resolved) -> Result<TorrentHandle> {
         let s = &self.shared;
-        let (info_hash, selected) = match &resolved {
-            Resolved::Metainfo(torrent) => (torrent.info_hash, torrent.selected.clone()),
-            Resolved::Magnet(magnet) => (magnet.info_hash, magnet.files.clone()),
+        let place = Place { config: s.config.clone(), rates: s.rates.clone() };
+        self.open_at(resolved, place, Arc::downgrade(s)).await
+    }
+
+    /// Opens a torrent. `keeper` is the session that keeps it once it is closed.
+    async fn open_at(&self, resolved: Resolved, place: Place, keeper: Weak<Shared>) -> Result<TorrentHandle> {
+        let s = &self.shared;
+        if let Resolved::File(file) = &resolved
+            && let Some(inner) = s.opened(&file.id())
+        {
+            return Ok(TorrentHandle::new(inner, Vec::new()));
+        }
+        let known = self.known(resolved, &place.config).await?;
+        let (info_hash, selected) = match &known {
+            Ok(torrent) => (torrent.info_hash, torrent.selected.clone()),
+            Err(magnet) => (magnet.info_hash, magnet.files.clone()),
         };
         // Held until it is open or has failed: concurrent calls for the same torrent share it.
         let turn = s.turn(info_hash);
@@ -255,30 +334,37 @@ impl Session {
         if let Some(last) = last {
             last.closed().await;
         }
-        let mut start = self.start_from(resolved).await;
+        let mut start = Session::start_from(known, place.config.dir.clone()).await;
+        let named = start.torrent.clone().filter(|torrent| torrent.named.is_some());
+        let is_named = named.is_some();
+        named.map_or(Ok(()), |torrent| named::check_room(&torrent, &place.config))?;
         let mut wanted = false;
-        if let Some(keeper) = &s.keeper
+        if let Some(keeper) = s.keeper.as_ref().filter(|_| !is_named)
             && let Some(torrent) = keeper.take_back(&info_hash).await
         {
             start.torrent.get_or_insert(torrent);
             wanted = true;
         }
-        let swarm = Swarm::start(start, s.config.clone(), s.transport.clone(), s.rates.clone(), &s.discovery).await?;
+        let wait = Duration::from_millis(place.config.metadata_timeout_ms);
+        let swarm = Swarm::start(start, place.config, s.transport.clone(), place.rates, &s.discovery).await?;
         let mut opening = Opening { registry: &s.registry, swarm: Some(swarm.clone()) };
         {
             let mut swarms = s.swarms.lock();
             swarms.retain(|_, swarm| swarm.strong_count() > 0);
             swarms.insert(info_hash, Arc::downgrade(&swarm));
         }
-        s.registry.insert(info_hash, swarm.clone());
-        let wait = Duration::from_millis(s.config.metadata_timeout_ms);
+        // No peer may ask for a file that is in none of BitTorrent's networks.
+        if !is_named {
+            s.registry.insert(info_hash, swarm.clone());
+        }
         let torrent = swarm.torrent_unless_silent(wait).await?;
         opening.swarm = None;
         let inner = Arc::new(Inner {
             swarm,
             metainfo: torrent,
             registry: s.registry.clone(),
-            session: Arc::downgrade(s),
+            // The background session fetches from BitTorrent peers alone.
+            session: if is_named { Weak::new() } else { keeper },
             wanted: AtomicBool::new(wanted),
             runtime: s.runtime.clone(),
             timelines: Arc::default(),
@@ -298,28 +384,35 @@ impl Session {
 
     /// Returns the start state of a swarm. A magnet link whose torrent was saved here needs no peer
     /// for its metadata.
-    async fn start_from(&self, resolved: Resolved) -> Start {
-        match resolved {
-            Resolved::Metainfo(torrent) => Start {
+    async fn start_from(known: Known, dir: PathBuf) -> Start {
+        match known {
+            Ok(torrent) => Start {
                 info_hash: torrent.info_hash,
                 trackers: torrent.trackers.clone(),
+                web_seeds: WebSeeds::default(),
+                servers: (Vec::new(), AddressClass::Loopback),
                 peers: Vec::new(),
                 torrent: Some(torrent),
             },
-            Resolved::Magnet(magnet) => {
-                let (dir, info_hash) = (self.shared.config.dir.clone(), magnet.info_hash);
+            Err(magnet) => {
+                let info_hash = magnet.info_hash;
                 let saved = tokio::task::spawn_blocking(move || {
                     let bytes = load_saved_metainfo(&dir, &info_hash)?;
                     Metainfo::from_bytes(&bytes).ok().filter(|t| t.info_hash == info_hash)
                 });
                 let mut trackers = Trackers::from(magnet.trackers).named_by(magnet.named_by);
+                let (seeds, exact) = servers_of(&magnet.servers);
+                let mut web_seeds = WebSeeds::from(seeds).named_by(magnet.named_by);
+                let servers = (exact, magnet.named_by);
                 let torrent = saved.await.ok().flatten().map(|mut torrent| {
                     // The source of the saved torrent is no longer known.
                     trackers.extend(&torrent.trackers.named_by(AddressClass::Global));
+                    web_seeds.extend(&std::mem::take(&mut torrent.web_seeds).named_by(AddressClass::Global));
                     torrent.trackers = trackers.clone();
+                    torrent.web_seeds = web_seeds.clone();
                     Arc::new(torrent)
                 });
-                Start { info_hash, trackers, peers: magnet.peers, torrent }
+                Start { info_hash, trackers, web_seeds, servers, peers: magnet.peers, torrent }
             }
         }
     }
@@ -336,9 +429,10 @@ impl Session {
     /// # Errors
     /// Those of [`Session::open`].
     pub async fn describe(&self, source: Source) -> Result<Arc<Metainfo>> {
-        match source::resolve(source, self.shared.discovery.web()).await? {
-            Resolved::Metainfo(torrent) => Ok(torrent),
-            magnet => {
+        let resolved = source::resolve(source, self.shared.discovery.web()).await?;
+        match self.known(resolved, &self.shared.config).await?.map_err(Resolved::Magnet) {
+            Ok(torrent) => Ok(torrent),
+            Err(magnet) => {
                 let media = self.open_resolved(magnet).await?;
                 Ok(media.metainfo().clone())
             }
@@ -346,9 +440,9 @@ impl Session {
     }
 
     /// Returns the address for incoming peers. The IP address may be unspecified (all interfaces);
-    /// the port is the actual one.
+    /// the port is the actual one. `None` if there are none, because of a proxy.
     pub fn listen_addr(&self) -> Option<SocketAddr> {
-        Some(self.shared.transport.listen_addr())
+        Some(self.shared.transport.listen_addr()).filter(|addr| addr.port() != 0)
     }
 
     /// Returns the configuration.

@@ -49,6 +49,9 @@ pub struct TorrentStatus {
     pub timelines: Vec<TimelineStatus>,
     /// Connected peers.
     pub peers: Vec<PeerStatus>,
+    /// Web seeds and mirrors, in the order in which they became known. Their connections are among the
+    /// peers too.
+    pub sources: Vec<SourceStatus>,
     /// Trackers that are used, in the order of their tiers.
     pub trackers: Vec<TrackerStatus>,
     /// Number of known peers that are not connected.
@@ -64,6 +67,11 @@ pub struct TorrentStatus {
     pub memory_bytes: u64,
     /// Bytes of verified pieces on disk.
     pub disk_bytes: u64,
+    /// What the bytes are checked against before they are shown: `pieces`, `tree`, `accepted tree` or
+    /// `whole file`. Empty while it is not known.
+    pub proof: String,
+    /// Bytes that are fetched and not shown, as only the whole file proves them.
+    pub unproven_bytes: u64,
     /// Whether the background session keeps the torrent, and no user has it open.
     pub background: bool,
 }
@@ -248,11 +256,12 @@ pub struct PeerStatus {
     pub addr: SocketAddr,
     /// Name and version of its client, as it states them, or as guessed from its peer id.
     pub client: String,
-    /// Transport: `tcp` or `utp`.
+    /// Transport: `tcp` or `utp`; `http` for a connection to a web seed or mirror.
     pub transport: &'static str,
     /// Whether it connected to us.
     pub incoming: bool,
-    /// Origin of its address: `tracker`, `dht`, `lsd`, `pex`, `slots`, `given` or `incoming`.
+    /// Origin of its address: `tracker`, `dht`, `lsd`, `pex`, `slots`, `given` or `incoming`; of a
+    /// connection over HTTP `web_seed` or `mirror`.
     pub origin: &'static str,
     /// Share of the pieces that it has, 0 to 1.
     pub has: f64,
@@ -302,6 +311,43 @@ impl Default for PeerStatus {
             parent: false,
             viewer: None,
         }
+    }
+}
+
+/// A web seed or mirror.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SourceStatus {
+    /// URL without any key.
+    pub url: String,
+    /// How it came to be known: `web_seed` by the torrent or the link, `mirror` by the user.
+    pub origin: &'static str,
+    /// State: `standby` while it is not needed, `dialling`, `serving`, `waiting` after a failure,
+    /// `refused` if it is of no use, or `banned` because it sent wrong data.
+    pub state: &'static str,
+    /// The last failure, as a sentence with a remedy.
+    pub message: Option<String>,
+    /// Number of connections.
+    pub lanes: usize,
+    /// Measured rate of all connections, in bytes per second.
+    pub rate_bytes_per_s: f64,
+    /// Payload received from it, in bytes.
+    pub downloaded_bytes: u64,
+    /// Seconds until the next attempt, while it is `waiting`.
+    pub retry_s: Option<f64>,
+}
+
+/// Describes the source's state in a line without its URL.
+impl fmt::Display for SourceStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.state)?;
+        if self.state == "serving" {
+            write!(f, ", {:.0} kB/s", self.rate_bytes_per_s / 1000.0)?;
+        }
+        if let Some(wait) = self.retry_s {
+            write!(f, ", again in {wait:.0} s")?;
+        }
+        self.message.iter().try_for_each(|why| write!(f, ": {why}"))
     }
 }
 

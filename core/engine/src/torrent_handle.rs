@@ -1,5 +1,6 @@
 //! A handle of one open torrent.
 
+use crate::discovery::source::mirror;
 use crate::error::{Error, Result};
 use crate::metainfo::{ChooseFile, FileEntry, InfoHash, Metainfo, Sidecars};
 use crate::player::Player;
@@ -341,6 +342,28 @@ impl TorrentHandle {
     /// Connects to a peer. A host name is resolved in the background.
     pub fn add_peer(&self, peer: impl Into<PeerAddress>) {
         self.inner.swarm.add_peer(&peer.into());
+    }
+
+    /// Adds a mirror: the URL of a web server that has the torrent's only file, or of the folder that
+    /// has its files (BEP 19). It is used at once, and shown in [`TorrentStatus::sources`].
+    ///
+    /// The user named it, so it may be in a local network. What it sends is verified like anything
+    /// else. A mirror that is known already is tried again, and a web seed becomes a mirror.
+    ///
+    /// # Errors
+    /// [`Error::BadArgument`] where it is no URL of HTTP.
+    pub fn add_source(&self, url: &str) -> Result<()> {
+        self.inner.swarm.add_source(mirror(url)?);
+        Ok(())
+    }
+
+    /// Checks that the file can still be read. One that a hash names may prove wrong once all of it is
+    /// here; nothing more is fetched then.
+    ///
+    /// # Errors
+    /// [`Error::WrongFile`].
+    pub fn check(&self) -> Result<()> {
+        self.inner.swarm.check_right()
     }
 
     /// Waits until all verified pieces are on disk.

@@ -7,9 +7,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod buffering;
 pub mod channel;
 pub mod choker;
+pub mod dial_budget;
 pub mod evict;
+pub mod gnutella;
 pub mod limiter;
 pub mod machine;
 pub mod metadata;
@@ -18,6 +21,7 @@ pub mod range;
 pub mod relay;
 pub mod rng;
 pub mod slots;
+pub mod sources;
 pub mod stripe;
 pub mod time;
 pub mod token_bucket;

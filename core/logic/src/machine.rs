@@ -6,7 +6,7 @@
 //! the engine, in a test and in the simulator.
 
 use crate::stripe::{assembler, cutter};
-use crate::{Time, channel, choker, metadata, picker, relay, slots, stripe, trackers};
+use crate::{Time, channel, choker, gnutella, metadata, picker, relay, slots, stripe, trackers};
 
 /// A state machine.
 ///
@@ -56,6 +56,7 @@ machines!(
     channel::Channel,
     choker::Choker,
     cutter::Cutter,
+    gnutella::Leaf,
     metadata::Fetch,
     picker::Picker,
     relay::Relay,

@@ -42,6 +42,15 @@ impl TokenBucket {
         self.level -= tokens;
     }
 
+    /// Takes one token if it is available. Returns whether it was.
+    pub fn take_one(&mut self, now: Time) -> bool {
+        let has = self.has(now, 1.0);
+        if has {
+            self.take(now, 1.0);
+        }
+        has
+    }
+
     /// Returns the time until `tokens` are available, in whole microseconds rounded up; `None` if
     /// that never happens.
     pub fn until(&self, now: Time, tokens: f64) -> Option<Duration> {

@@ -223,6 +223,20 @@ const MAGIC: &[(usize, &[u8], Content, &str)] = &[
     (0, b"<", Document, ""),
 ];
 
+/// Endings of the containers that a live stream may have.
+pub const LIVE_ENDINGS: [&str; 9] = ["ts", "webm", "mkv", "flv", "mp4", "mp3", "aac", "ogg", "flac"];
+
+/// Returns the ending of a live stream's container by its media type; `None` if no such stream has it.
+pub fn live_ending(media_type: &str) -> Option<&'static str> {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_of = |ending: &&str| Format::by_name(&format!("live.{ending}")).is_some_and(|f| f.media_type == essence);
+    match essence.as_str() {
+        "video/ogg" | "application/ogg" => Some("ogg"),
+        "audio/mp4" => Some("mp4"),
+        _ => LIVE_ENDINGS.into_iter().find(is_of),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -269,5 +283,24 @@ mod tests {
         assert_eq!(of(b"<html>"), Some(Document));
         assert_eq!(of(b"plain text"), None);
         assert_eq!(of(b""), None);
+    }
+
+    #[test]
+    fn a_live_stream_ends_as_its_container_does() {
+        for (media_type, ending) in [
+            ("video/mp2t", Some("ts")),
+            ("Video/WebM; codecs=\"vp8\"", Some("webm")),
+            ("video/x-matroska", Some("mkv")),
+            ("video/x-flv", Some("flv")),
+            ("video/mp4", Some("mp4")),
+            ("audio/mpeg", Some("mp3")),
+            ("audio/aac", Some("aac")),
+            ("audio/ogg", Some("ogg")),
+            ("audio/flac", Some("flac")),
+            ("text/html", None),
+            ("", None),
+        ] {
+            assert_eq!(live_ending(media_type), ending, "{media_type}");
+        }
     }
 }

@@ -50,7 +50,7 @@ mod samples;
 mod timeline;
 
 pub use container::Container;
-pub use endings::{Content, Format};
+pub use endings::{Content, Format, LIVE_ENDINGS, live_ending};
 pub use indexer::Indexer;
 pub use locate::{Locate, SeekPoint};
 pub use samples::{End, ParameterSets, Sample, Samples, TrackSetup};

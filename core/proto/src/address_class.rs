@@ -114,6 +114,22 @@ fn is_peer_port(port: u16, class: AddressClass) -> bool {
     port >= 1024 || (matches!(port, 80 | 443) && !class.is_local())
 }
 
+/// Returns whether a URL from a stranger may name this port: that of a web server, or none of those
+/// that belong to system services.
+pub fn is_web_port(port: u16) -> bool {
+    port >= 1024 || matches!(port, 80 | 443)
+}
+
+/// Returns whether a host name is one of a local network (RFC 6761, RFC 6762, RFC 8375, and the
+/// names in use there), for names that are not looked up here.
+pub fn is_local_name(name: &str) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_local =
+        matches!(last, "localhost" | "local" | "internal" | "intranet" | "lan" | "home" | "corp" | "localdomain");
+    !name.contains('.') || is_local || name.ends_with(".home.arpa")
+}
+
 /// Returns whether the address is that of a client that listens at `listen`: trackers and DHT nodes
 /// name it too. An external address is not known here; the handshake detects our own peer id.
 pub fn is_ours(addr: SocketAddr, listen: SocketAddr) -> bool {
@@ -127,6 +143,21 @@ pub fn subscriber(ip: IpAddr) -> IpAddr {
         IpAddr::V4(_) => ip,
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
     }
+}
+
+/// Returns the network that one holder can fill with clients: the /24 of an IPv4 address, or the /48
+/// of an IPv6 address.
+pub fn network(ip: IpAddr) -> IpAddr {
+    match plain(ip) {
+        IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !(u128::MAX >> 48)).into(),
+    }
+}
+
+/// Returns whether an address is of the benchmark network (RFC 2544), 198.18.0.0/15. No host of the
+/// Internet has one: proxies, ours among them, use each in place of a host name.
+pub fn is_stand_in(ip: IpAddr) -> bool {
+    matches!(plain(ip), IpAddr::V4(v4) if matches!(v4.octets(), [198, 18 | 19, ..]))
 }
 
 #[cfg(test)]
@@ -225,6 +256,30 @@ mod tests {
             let source = AddressClass::of(by.parse().unwrap());
             assert_eq!(is_acceptable(addr(named), source), acceptable, "{named} named by {by}");
         }
+    }
+
+    #[test]
+    fn a_network_is_what_one_holder_can_fill() {
+        for (address, of) in [
+            ("198.51.100.77", "198.51.100.0"),
+            ("::ffff:198.51.100.77", "198.51.100.0"),
+            ("2001:db8:1:2::3", "2001:db8:1::"),
+        ] {
+            assert_eq!(network(address.parse().unwrap()), of.parse::<IpAddr>().unwrap(), "{address}");
+        }
+    }
+
+    #[test]
+    fn names_of_local_networks_are_known_and_others_are_not() {
+        for name in
+            ["localhost", "LOCALHOST.", "router", "nas.local", "a.b.lan", "x.home.arpa", "metadata.google.internal", ""]
+        {
+            assert!(is_local_name(name), "{name}");
+        }
+        for name in ["tracker.example", "local.example", "lan.example.org", "home.arpa.example"] {
+            assert!(!is_local_name(name), "{name}");
+        }
+        assert!(is_web_port(80) && is_web_port(443) && is_web_port(1024) && !is_web_port(22) && !is_web_port(0));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The servers of playswarm: give the files of an open torrent to players, browsers and scripts, over
-//! HTTP and RTSP.
+//! HTTP and RTSP, and take the live streams of encoders.
 //!
 //! They stand on the public interface of [`playswarm`] and on `playswarm_media` alone. docs/HTTP.md
 //! and docs/RTSP.md describe what they answer.
 //!
 //! - [`serve`] starts a [`Server`] for a [`playswarm::TorrentHandle`]; [`HttpConfig`] has its settings.
 //! - [`serve_channel`] starts a [`ChannelServer`] for a [`playswarm::live::Channel`].
+//! - [`serve_ingest`] starts an [`IngestServer`] for encoders that push to a [`playswarm::live::Cast`];
+//!   [`receive_udp`] receives MPEG-TS over UDP.
 //! - [`serve_rtsp`] starts an [`RtspServer`]; [`RtspConfig`] has its settings.
 //! - [`parse_host`] and [`parse_origin`] check the settings that name hosts and sites.
 //! - [`natural_order`], [`timeline_json`], [`parse_time`] and [`clock_time`] list files, tell
@@ -31,6 +33,7 @@ mod admission;
 pub mod fuzzing;
 mod hosts;
 mod http;
+mod ingest;
 mod listening;
 mod places;
 mod rtsp;
@@ -40,4 +43,5 @@ pub use self::http::{
     ChannelServer, HttpConfig, Remedies, Server, clock_time, natural_order, parse_host, parse_origin, parse_time,
     serve, serve_channel, timeline_json,
 };
+pub use self::ingest::{IngestConfig, IngestServer, IngestStatus, UdpIngest, receive_udp, serve_ingest};
 pub use self::rtsp::{RtspConfig, RtspServer, RtspSession, RtspView, serve_rtsp};

@@ -125,3 +125,126 @@ async fn the_server_of_a_channel_is_guarded_as_that_of_files() {
     assert!(head.contains("content-type: application/octet-stream"), "no page of the source's is shown: {head}");
     begins(head, "200");
 }
+
+/// MPEG-TS of a picture with sound and a keyframe each second, as FFmpeg makes it.
+fn film(container: &[&str]) -> Vec<u8> {
+    let output = std::process::Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=25", "-f", "lavfi", "-i", "sine", "-t", "12"])
+        .args(["-c:v", "libx264", "-preset", "ultrafast", "-g", "25", "-c:a", "aac"])
+        .args(container)
+        .arg("-")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Pushes a film of twelve seconds in as many, from now on.
+fn push_in_time(cast: Cast, film: Vec<u8>) -> tokio::task::JoinHandle<Cast> {
+    tokio::spawn(async move {
+        let begun = tokio::time::Instant::now();
+        for (step, bytes) in (1..).zip(film.chunks(film.len() / 240 + 1)) {
+            cast.push(bytes).unwrap();
+            tokio::time::sleep_until(begun + Duration::from_millis(50) * step).await;
+        }
+        cast
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ffmpeg_plays_hls_of_a_channel() {
+    if !playswarm_tests::requirement::program("ffmpeg") {
+        return;
+    }
+    let fmp4 = ["-movflags", "frag_keyframe+empty_moov+default_base_moof", "-f", "mp4"];
+    for (content_type, container, segment) in
+        [("video/mp2t", &["-f", "mpegts"][..], "0.ts?token=t"), ("video/mp4", &fmp4[..], "0.m4s?token=t")]
+    {
+        let mut config = HttpConfig::default();
+        config.token = Some("t".into());
+        let scene = scene(config, content_type).await;
+        let casting = push_in_time(scene.cast, film(container));
+        // The answer waits for the first segment.
+        let list = answer(&scene.server, "GET", "/live.m3u8?token=t", "").await;
+        assert!(list.starts_with("HTTP/1.1 200 ") && list.contains("application/vnd.apple.mpegurl"), "{list}");
+        assert!(list.contains("#EXTINF:") && list.contains(segment), "{list}");
+        let url = format!("http://{}/live.m3u8?token=t", scene.server.addr());
+        let play = tokio::process::Command::new("ffmpeg")
+            .args(["-v", "error", "-live_start_index", "0", "-i", &url, "-t", "4", "-f", "null", "-"])
+            .output();
+        let play = timeout(LONG, play).await.expect("FFmpeg plays in real time").unwrap();
+        assert!(play.status.success() && play.stderr.is_empty(), "{}", String::from_utf8_lossy(&play.stderr));
+        let gone = answer(&scene.server, "HEAD", "/live/99.ts?token=t", "").await;
+        assert!(gone.starts_with("HTTP/1.1 404 "), "{gone}");
+        casting.abort();
+        scene.server.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn players_of_web_radio_get_the_name_within_the_sound() {
+    let scene = scene(HttpConfig::default(), "audio/x-test").await;
+    on_air(&scene).await;
+    let mut socket = ask(&scene.server, "GET", "/live", "Icy-MetaData: 1\r\n").await;
+    push(&scene.cast, 8).await;
+    let mut all = vec![0; 30_000];
+    timeout(LONG, socket.read_exact(&mut all)).await.unwrap().unwrap();
+    let text = String::from_utf8_lossy(&all);
+    for line in ["icy-metaint: 16000", "icy-name: Test", "icy-br: 640", "StreamTitle='Test';"] {
+        assert!(text.contains(line), "{line}: {}", &text[..400]);
+    }
+    // Others get sound alone.
+    let mut socket = ask(&scene.server, "GET", "/live", "").await;
+    push(&scene.cast, 8).await;
+    timeout(LONG, socket.read_exact(&mut all)).await.unwrap().unwrap();
+    assert!(!String::from_utf8_lossy(&all).contains("StreamTitle"));
+    // HLS has no such sound.
+    let list = answer(&scene.server, "GET", "/live.m3u8", "").await;
+    assert!(list.starts_with("HTTP/1.1 415 "), "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_metrics_and_events_show_the_channel() {
+    let scene = scene(HttpConfig::default(), "video/x-test").await;
+    on_air(&scene).await;
+    let page = answer(&scene.server, "GET", "/", "").await;
+    for part in ["<h1>Test</h1>", "<video controls autoplay muted src=\"live\">", "default-src 'none'"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let metrics = answer(&scene.server, "GET", "/metrics", "").await;
+    let sample = format!("playswarm_live_stripes{{channel=\"{}\",name=\"Test\"}} 9\n", scene.cast.key());
+    assert!(metrics.contains(&sample) && metrics.contains("# TYPE playswarm_live_packets_total counter"), "{metrics}");
+    let mut socket = ask(&scene.server, "GET", "/status/events", "").await;
+    let mut text = String::new();
+    while text.matches("event: status").count() < 2 {
+        let mut bytes = [0; 4096];
+        let n = timeout(LONG, socket.read(&mut bytes)).await.unwrap().unwrap();
+        assert!(n > 0, "{text}");
+        text += &String::from_utf8_lossy(&bytes[..n]);
+    }
+    assert!(text.contains("\"name\":\"Test\""), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_player_begins_as_far_back_as_it_asks() {
+    if !playswarm_tests::requirement::program("ffmpeg") {
+        return;
+    }
+    let scene = scene(HttpConfig::default(), "video/mp2t").await;
+    let casting = push_in_time(scene.cast, film(&["-f", "mpegts"]));
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let mut at_once = Vec::new();
+    for path in ["/live.ts?back=0", "/live.ts", "/live.ts?back=5", "/live.ts?back=600"] {
+        let mut socket = ask(&scene.server, "GET", path, "").await;
+        let (mut all, mut bytes) = (0, vec![0; 1 << 16]);
+        // What is held comes at once, and the rest in time.
+        while let Ok(Ok(n)) = timeout(Duration::from_millis(30), socket.read(&mut bytes)).await {
+            all += n;
+        }
+        at_once.push(all);
+    }
+    assert!(at_once.is_sorted() && at_once[2] > 3 * at_once[1] / 2 && at_once[3] > at_once[2], "{at_once:?}");
+    let bad = answer(&scene.server, "GET", "/live?back=-1", "").await;
+    assert!(bad.starts_with("HTTP/1.1 400 ") && bad.contains("?back=20"), "{bad}");
+    casting.abort();
+}

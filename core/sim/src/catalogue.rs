@@ -9,11 +9,11 @@ fn media() -> f64 {
     kbit(5000.0)
 }
 
-fn group(count: u32, rate_kbit: f64, delay_s: f64) -> PeerGroup {
+pub(crate) fn group(count: u32, rate_kbit: f64, delay_s: f64) -> PeerGroup {
     PeerGroup { count, rate: kbit(rate_kbit), delay_s, ..PeerGroup::default() }
 }
 
-fn change(at_s: f64, peer: u32, change: Change) -> Disturbance {
+pub(crate) fn change(at_s: f64, peer: u32, change: Change) -> Disturbance {
     Disturbance { at_s, peer, change }
 }
 
@@ -24,7 +24,7 @@ fn usual() -> Vec<Script> {
     vec![Script::player(media(), 0.0, &[(6.0, Seek(0.713)), (12.0, Seek(0.347)), (18.0, Seek(0.523))])]
 }
 
-fn base(name: &str, about: &str, peers: Vec<PeerGroup>) -> Scenario {
+pub(crate) fn base(name: &str, about: &str, peers: Vec<PeerGroup>) -> Scenario {
     Scenario { peers, readers: usual(), ..Scenario::new(name, about) }
 }
 
@@ -44,6 +44,7 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(bad_networks());
     all.extend(odd_viewers());
     all.extend(small_pieces());
+    all.extend(crate::sources::sources());
     all
 }
 

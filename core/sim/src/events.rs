@@ -37,7 +37,9 @@ pub(crate) enum Down {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     /// This peer is dialled.
-    Dial,
+    Dial(u32),
+    /// The time to look whether a standby is needed.
+    Standby,
     /// The handshake with this peer is finished.
     Joined(u32),
     /// A message of the viewer reaches the peer.

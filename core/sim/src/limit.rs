@@ -8,12 +8,13 @@
 use crate::peer::Peer;
 use playswarm_logic::{BLOCK_BYTES, PieceIndex, Time};
 
-/// A peer that can help: seconds until it is connected and unchoked, its mean round trip, its rate.
+/// A peer that can help: seconds until it is connected and unchoked, its mean round trip, its rate,
+/// and the round trips until its first byte.
 struct Holder {
     from_s: f64,
     rtt_s: f64,
     rate: f64,
-    joined: bool,
+    to_first_byte: f64,
 }
 
 fn holders(peers: &[Peer], now: Time, piece: PieceIndex) -> Vec<Holder> {
@@ -21,14 +22,14 @@ fn holders(peers: &[Peer], now: Time, piece: PieceIndex) -> Vec<Holder> {
         .iter()
         .filter(|p| {
             let honest = p.group.answers && p.group.lies < 0.5;
-            !p.gone && !p.cut && honest && p.have.get(piece.0)
+            !p.gone && !p.cut && honest && p.have.get(piece.0) && p.join_at != Time::NEVER
         })
         .map(|p| Holder {
             from_s: p.join_at.plus_secs(p.group.unchoke_after_s).since(now).as_secs_f64(),
             // The mean of the jitter, in both directions.
             rtt_s: p.rtt() + p.group.jitter_s,
             rate: p.capacity(),
-            joined: p.joined,
+            to_first_byte: 1.0 + if p.joined { 0.0 } else { p.group.round_trips_to_join() },
         })
         .collect();
     holders.sort_by(|a, b| a.from_s.total_cmp(&b.from_s));
@@ -60,7 +61,7 @@ pub(crate) fn limit_s(peers: &[Peer], now: Time, piece: PieceIndex, bytes: f64, 
 pub(crate) fn floor_s(peers: &[Peer], now: Time, piece: PieceIndex, bytes: f64, down_rate: f64) -> Option<f64> {
     let begins: Vec<(f64, f64)> = holders(peers, now, piece)
         .iter()
-        .map(|h| (h.from_s + if h.joined { h.rtt_s } else { 3.0 * h.rtt_s }, h.rate / f64::from(BLOCK_BYTES)))
+        .map(|h| (h.from_s + h.to_first_byte * h.rtt_s, h.rate / f64::from(BLOCK_BYTES)))
         .collect();
     let first = begins.iter().map(|b| b.0).reduce(f64::min)?;
     let blocks = (bytes / f64::from(BLOCK_BYTES)).ceil();

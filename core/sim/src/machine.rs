@@ -17,6 +17,10 @@ pub trait Machine {
     fn accepts(&self, _peer: PeerKey, _block: BlockRef) -> bool {
         true
     }
+    /// Whether the peers deliver less than the readers use.
+    fn is_short(&self) -> bool {
+        false
+    }
     /// Checks the invariants. The error describes a contradiction.
     fn check(&self) -> Result<(), String> {
         Ok(())
@@ -42,6 +46,10 @@ impl Machine for Picker {
 
     fn accepts(&self, peer: PeerKey, block: BlockRef) -> bool {
         Picker::accepts(self, peer, block)
+    }
+
+    fn is_short(&self) -> bool {
+        Picker::is_short(self)
     }
 
     fn check(&self) -> Result<(), String> {

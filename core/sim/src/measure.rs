@@ -71,6 +71,8 @@ pub struct PeerLoad {
     pub bytes: u64,
     /// Bytes that it could have sent while it was connected.
     pub capacity_bytes: f64,
+    /// Time of its dial, in seconds from the start; `None` for a standby that was not needed.
+    pub dialled_s: Option<f64>,
 }
 
 /// The measurements of one run.
@@ -94,6 +96,12 @@ pub struct Report {
     pub read_bytes: u64,
     /// Bytes of whole and partial blocks that passed the viewer's link.
     pub delivered_bytes: u64,
+    /// The same for each second of the run.
+    pub delivered_by_second: Vec<u64>,
+    /// Time at which every piece was verified, in seconds from the start.
+    pub complete_s: Option<f64>,
+    /// Number of GETs to sources over HTTP.
+    pub gets: u64,
     /// Bytes of whole blocks that were stored.
     pub stored_bytes: u64,
     /// The machine's own counters.

@@ -59,6 +59,10 @@ pub(crate) struct Peer {
     pub(crate) choked: bool,
     pub(crate) interested: bool,
     pub(crate) asked: BTreeSet<BlockRef>,
+    /// Outstanding GETs of a source over HTTP, each with its blocks.
+    pub(crate) gets: VecDeque<VecDeque<BlockRef>>,
+    /// The last request, and the number of the input that caused it.
+    pub(crate) last_request: Option<(u64, BlockRef)>,
     /// Rejected blocks. A REJECT that answers a CANCEL looks like one of a later request for the
     /// same block.
     pub(crate) rejected: BTreeSet<BlockRef>,
@@ -90,6 +94,7 @@ impl Peer {
             }
         };
         let join_at = Time::from_secs_f64(rng.between(group.join_s.0, group.join_s.1));
+        let join_at = if group.standby { Time::NEVER } else { join_at };
         Peer {
             join_at,
             have,
@@ -115,11 +120,31 @@ impl Peer {
             choked: true,
             interested: true,
             asked: BTreeSet::new(),
+            gets: VecDeque::new(),
+            last_request: None,
             rejected: BTreeSet::new(),
             delivered: 0,
             left_at: None,
             group: group.clone(),
         }
+    }
+
+    pub(crate) fn is_http(&self) -> bool {
+        self.group.http.is_some()
+    }
+
+    /// Returns whether each request that it will not answer is rejected.
+    pub(crate) fn rejects(&self) -> bool {
+        self.group.fast || self.is_http()
+    }
+
+    /// Notes that the block came or was rejected.
+    pub(crate) fn answered(&mut self, block: BlockRef) {
+        self.asked.remove(&block);
+        for get in &mut self.gets {
+            get.retain(|b| *b != block);
+        }
+        self.gets.retain(|get| !get.is_empty());
     }
 
     pub(crate) fn rtt(&self) -> f64 {
@@ -139,12 +164,12 @@ impl Peer {
         match up {
             Up::Request(_) if !self.group.answers => {}
             Up::Request(block) if self.choking || !self.have.get(block.piece.0) => {
-                if self.group.fast {
+                if self.rejects() {
                     self.say(Control::Reject(block));
                 }
             }
             Up::Request(block) => {
-                if self.requests.len() < self.group.max_requests as usize {
+                if self.is_http() || self.requests.len() < self.group.max_requests as usize {
                     self.requests.push_back(block);
                 } else if self.group.fast {
                     self.say(Control::Reject(block));
@@ -152,6 +177,7 @@ impl Peer {
             }
             Up::Cancel(block) => {
                 if self.group.honours_cancel
+                    && !self.is_http()
                     && let Some(i) = self.requests.iter().position(|&b| b == block)
                 {
                     self.requests.remove(i);
@@ -178,7 +204,7 @@ impl Peer {
         if choke {
             self.say(Control::Choke);
             let dropped: Vec<BlockRef> = self.requests.drain(..).collect();
-            if self.group.fast {
+            if self.rejects() {
                 dropped.into_iter().for_each(|block| self.say(Control::Reject(block)));
             }
         } else {

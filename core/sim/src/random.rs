@@ -2,7 +2,7 @@
 //! of them.
 
 use crate::rng::Rng;
-use crate::spec::{Change, ChokeCycle, Disturbance, Drift, Holds, PeerGroup, Scenario, Script, Step, kbit};
+use crate::spec::{Change, ChokeCycle, Disturbance, Drift, Holds, Http, PeerGroup, Scenario, Script, Step, kbit};
 
 /// Makes a small torrent, one honest seed that stays, and up to thirty peers of any kind. All
 /// requested data must arrive.
@@ -23,6 +23,9 @@ pub fn random_scenario(seed: u64) -> Scenario {
     }];
     let kinds = rng.below(6);
     peers.extend((0..kinds).map(|_| random_group(&mut rng)));
+    // Of a generator of their own, so that the rest of a swarm does not depend on them.
+    let mut http = Rng::new(!seed);
+    peers.iter_mut().for_each(|group| group.http = http.chance(0.2).then(|| random_http(&mut http)));
     let count: u64 = peers.iter().map(|g| u64::from(g.count)).sum();
     let mut disturbances: Vec<Disturbance> = (0..rng.below(6))
         .map(|_| Disturbance {
@@ -83,8 +86,12 @@ fn random_group(rng: &mut Rng) -> PeerGroup {
         max_requests: 1 + rng.below(250) as u32,
         drift: rng.chance(0.3).then(|| Drift { every_s: rng.between(0.2, 5.0), spread: rng.between(0.0, 0.95) }),
         slow_start: rng.chance(0.7),
-        views: false,
+        ..PeerGroup::default()
     }
+}
+
+fn random_http(rng: &mut Rng) -> Http {
+    Http { depth: 1 + rng.below(4) as u8, least_bytes: 1 << rng.below(20), most_bytes: 1 << rng.below(23) }
 }
 
 fn random_script(rng: &mut Rng, total_bytes: u64) -> Script {

@@ -1,5 +1,7 @@
 //! A scenario as data: the torrent, the peers, the viewer's link and the viewer's actions.
 
+use playswarm_logic::picker::Manner;
+
 /// Converts kilobits per second to bytes per second.
 pub fn kbit(kbit: f64) -> f64 {
     kbit * 125.0
@@ -39,6 +41,17 @@ pub struct Drift {
     pub every_s: f64,
     /// Largest deviation from the group's rate, as a share of it.
     pub spread: f64,
+}
+
+/// How a source over HTTP is asked: by GETs that each name a range of bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Http {
+    /// Number of GETs that may be outstanding on its connection.
+    pub depth: u8,
+    /// Least length of a range, in bytes, where nobody waits.
+    pub least_bytes: u32,
+    /// Most length of a range, in bytes.
+    pub most_bytes: u32,
 }
 
 /// A group of peers with the same properties.
@@ -81,6 +94,25 @@ pub struct PeerGroup {
     /// Whether it reports its playback position (`ps_slot`), which makes it a viewer for the
     /// picker.
     pub views: bool,
+    /// Whether it is no BitTorrent peer but a source over HTTP, and how it is asked.
+    pub http: Option<Http>,
+    /// Whether it is a standby: dialled only once the others deliver less than the readers use.
+    pub standby: bool,
+}
+
+impl PeerGroup {
+    /// Returns how the picker asks it.
+    pub fn manner(&self) -> Manner {
+        match self.http {
+            Some(Http { depth, least_bytes, most_bytes }) => Manner::Ranges { depth, least_bytes, most_bytes },
+            None => Manner::Blocks { requests: self.max_requests, fast: self.fast },
+        }
+    }
+
+    /// Returns the round trips from the dial to the first request. HTTP has no handshake.
+    pub(crate) fn round_trips_to_join(&self) -> f64 {
+        if self.http.is_some() { 1.0 } else { 2.0 }
+    }
 }
 
 impl Default for PeerGroup {
@@ -105,6 +137,8 @@ impl Default for PeerGroup {
             drift: None,
             slow_start: true,
             views: false,
+            http: None,
+            standby: false,
         }
     }
 }

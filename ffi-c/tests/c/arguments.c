@@ -101,6 +101,13 @@ static void structs(playswarm_torrent *torrent) {
     SAYS(PLAYSWARM_NO_SUCH_FILE, "trailer", error, playswarm_torrent_find_file(torrent, "trailer", &file, &error));
     SAYS(PLAYSWARM_BAD_ARGUMENT, "not an address", error, playswarm_torrent_add_peer(torrent, "localhost", &error));
     SAYS(PLAYSWARM_BAD_ARGUMENT, "not an address", error, playswarm_torrent_add_peer(torrent, "1.2.3.4:99999", &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "no http or https URL", error, playswarm_torrent_add_source(torrent, "ftp://h/f", &error));
+    status.struct_size = sizeof status;
+    OK(playswarm_torrent_get_status(torrent, &status, NULL));
+    uint32_t before = status.sources;
+    OK(playswarm_torrent_add_source(torrent, "http://127.0.0.1:1/film.mkv", NULL));
+    OK(playswarm_torrent_get_status(torrent, &status, NULL));
+    CHECK(status.sources == before + 1);
 }
 
 static uint64_t position_of(playswarm_stream *stream) {

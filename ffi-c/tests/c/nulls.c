@@ -3,6 +3,7 @@
 #include "common.h"
 
 #define BAD(call) FAILS(PLAYSWARM_BAD_ARGUMENT, call)
+#define LINK "playswarm:RKEOHXLUBHYZL7KS3MWTZOS5OLFGOCN7DWKBEG7TOSEADNAPN5OA"
 
 static void each(playswarm_config *config, playswarm_canceller *canceller, playswarm_session *session,
                  playswarm_torrent *torrent, playswarm_stream *stream, playswarm_error *dead_error) {
@@ -43,8 +44,41 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_session_open_info_hash(session, hash, 1, NULL, &made_media, NULL));
     BAD(playswarm_session_port(session, &port));
     BAD(playswarm_session_opening_json(session, &text, NULL));
+    made_stream = (playswarm_stream *)buffer;
+    BAD(playswarm_session_open_stream(session, "x.torrent", NULL, 1, NULL, &made_stream, NULL));
+    CHECK(made_stream == NULL);
     BAD(playswarm_session_close(session, NULL));
     BAD(playswarm_session_ref(session));
+
+    /* The handles of channels, by that of a session. */
+    playswarm_channel *channel = (playswarm_channel *)buffer;
+    playswarm_cast *cast = (playswarm_cast *)buffer;
+    playswarm_channel_head head = {.struct_size = sizeof head};
+    playswarm_channel_status place = {.struct_size = sizeof place};
+    BAD(playswarm_session_watch(session, LINK, &channel, NULL));
+    BAD(playswarm_session_cast(session, NULL, NULL, NULL, 0, &cast, NULL));
+    CHECK(channel == NULL && cast == NULL);
+    channel = (playswarm_channel *)session;
+    cast = (playswarm_cast *)session;
+    BAD(playswarm_channel_link(channel, &text, NULL));
+    BAD(playswarm_channel_on_air(channel, 1, NULL, &head, NULL));
+    BAD(playswarm_channel_get_head(channel, &head, NULL));
+    BAD(playswarm_channel_get_status(channel, &place, NULL));
+    BAD(playswarm_channel_status_json(channel, &text, NULL));
+    made_stream = (playswarm_stream *)buffer;
+    BAD(playswarm_channel_stream(channel, &made_stream, NULL));
+    CHECK(made_stream == NULL);
+    BAD(playswarm_channel_leave(channel, NULL));
+    BAD(playswarm_channel_ref(channel));
+    BAD(playswarm_channel_archive(channel, "x", NULL));
+    BAD(playswarm_channel_wait_archived(channel, 1, NULL, NULL));
+    BAD(playswarm_cast_archive(cast, "x", 0, NULL));
+    BAD(playswarm_cast_wait_archived(cast, 1, NULL, NULL));
+    BAD(playswarm_cast_link(cast, &text, NULL));
+    BAD(playswarm_cast_write(cast, buffer, 1, NULL));
+    BAD(playswarm_cast_end(cast, NULL));
+    BAD(playswarm_cast_get_status(cast, &place, NULL));
+    BAD(playswarm_cast_ref(cast));
 
     CHECK(strcmp(playswarm_torrent_name(torrent), "") == 0);
     BAD(playswarm_torrent_info_hash(torrent, hash));
@@ -66,6 +100,7 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_torrent_prefetch(torrent, 0));
     BAD(playswarm_torrent_fetch_all(torrent, 1));
     BAD(playswarm_torrent_add_peer(torrent, "127.0.0.1:1", NULL));
+    BAD(playswarm_torrent_add_source(torrent, "http://127.0.0.1:1/", NULL));
     BAD(playswarm_torrent_recheck(torrent, NULL, &u, NULL));
     BAD(playswarm_torrent_sync(torrent, NULL, NULL));
     BAD(playswarm_torrent_get_status(torrent, &status, NULL));
@@ -100,6 +135,35 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     CHECK(n == 7 && u == 7 && port == 7 && fd == 7 && text == NULL && made_media == NULL);
 }
 
+static void channels(playswarm_session *session) {
+    playswarm_channel *channel = NULL;
+    playswarm_cast *cast = NULL;
+    BAD(playswarm_seed_new(NULL, NULL));
+    BAD(playswarm_session_watch(session, NULL, &channel, NULL));
+    BAD(playswarm_session_watch(session, LINK, NULL, NULL));
+    BAD(playswarm_session_cast(session, NULL, NULL, NULL, 0, NULL, NULL));
+    OK(playswarm_session_watch(session, LINK, &channel, NULL));
+    OK(playswarm_session_cast(session, NULL, NULL, NULL, 0, &cast, NULL));
+    BAD(playswarm_channel_link(channel, NULL, NULL));
+    FAILS(PLAYSWARM_TIMED_OUT, playswarm_channel_on_air(channel, 1, NULL, NULL, NULL));
+    BAD(playswarm_channel_get_head(channel, NULL, NULL));
+    BAD(playswarm_channel_get_status(channel, NULL, NULL));
+    BAD(playswarm_channel_status_json(channel, NULL, NULL));
+    BAD(playswarm_channel_stream(channel, NULL, NULL));
+    BAD(playswarm_channel_archive(channel, NULL, NULL));
+    OK(playswarm_channel_wait_archived(channel, 1, NULL, NULL));
+    BAD(playswarm_cast_archive(cast, NULL, 0, NULL));
+    OK(playswarm_cast_wait_archived(cast, 1, NULL, NULL));
+    BAD(playswarm_cast_link(cast, NULL, NULL));
+    BAD(playswarm_cast_write(cast, NULL, 1, NULL));
+    OK(playswarm_cast_write(cast, NULL, 0, NULL));
+    BAD(playswarm_cast_get_status(cast, NULL, NULL));
+    OK(playswarm_channel_unref(channel));
+    OK(playswarm_cast_unref(cast));
+    BAD(playswarm_channel_unref(channel));
+    BAD(playswarm_cast_unref(cast));
+}
+
 static void live(playswarm_config *config, playswarm_canceller *canceller, playswarm_session *session,
                  playswarm_torrent *torrent, playswarm_stream *stream) {
     char buffer[16];
@@ -129,6 +193,10 @@ static void live(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_session_open_info_hash(session, hash, 1, NULL, NULL, NULL));
     BAD(playswarm_session_port(session, NULL));
     BAD(playswarm_session_opening_json(session, NULL, NULL));
+    playswarm_stream *made_stream = NULL;
+    BAD(playswarm_session_open_stream(session, NULL, NULL, 1, NULL, &made_stream, NULL));
+    BAD(playswarm_session_open_stream(session, LINK, NULL, 1, NULL, NULL, NULL));
+    channels(session);
 
     BAD(playswarm_torrent_info_hash(torrent, NULL));
     BAD(playswarm_torrent_file_count(torrent, NULL));
@@ -140,6 +208,7 @@ static void live(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_torrent_find_file(torrent, "film", NULL, NULL));
     BAD(playswarm_torrent_stream(torrent, 0, NULL, NULL));
     BAD(playswarm_torrent_add_peer(torrent, NULL, NULL));
+    BAD(playswarm_torrent_add_source(torrent, NULL, NULL));
     OK(playswarm_torrent_recheck(torrent, NULL, NULL, NULL));
     BAD(playswarm_torrent_get_status(torrent, NULL, NULL));
     BAD(playswarm_torrent_status_json(torrent, NULL, NULL));
@@ -182,6 +251,8 @@ int main(int argc, char **argv) {
     OK(playswarm_torrent_unref(NULL));
     OK(playswarm_stream_unref(NULL));
     OK(playswarm_rtsp_server_unref(NULL));
+    OK(playswarm_channel_unref(NULL));
+    OK(playswarm_cast_unref(NULL));
     OK(playswarm_string_free(NULL));
 
     playswarm_config *config = NULL;

@@ -158,6 +158,27 @@ int main(int, char **argv) {
         CHECK(stream.seek_time(std::chrono::seconds(0)).position == 0 && stream.time().count() == 0);
         CHECK(thrown([&] { stream.seek_time(std::chrono::seconds(-1)); }).value() == PLAYSWARM_BAD_ARGUMENT);
 
+        // A live channel, to this session from another one.
+        {
+            playswarm::session source(offline(folder + "/source", ""));
+            const playswarm::seed key = playswarm::new_seed();
+            playswarm::cast cast = source.cast("Channel", &key, "application/x-test", 100000);
+            playswarm::channel channel = session.watch(cast.link());
+            playswarm::stream live = channel.share().stream();
+            until([&] { return channel.status().has_head; });
+            cast.write(film.data(), 50000);
+            cast.end();
+            CHECK(std::string(channel.on_air(30000).name) == "Channel" && channel.head().bytes_per_s == 100000);
+            CHECK(!live.has_size() && thrown([&] { live.size(); }).value() == PLAYSWARM_NO_SIZE);
+            playswarm::istream in(session.open_stream(cast.link()));
+            std::string all{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+            CHECK(all == film.substr(0, 50000));
+            CHECK(channel.link() == cast.link() && channel.status_json().front() == '{');
+            CHECK(cast.status().connections == 1);
+            channel.leave();
+            CHECK(thrown([&] { session.watch("film.torrent"); }).value() == PLAYSWARM_BAD_SOURCE);
+        }
+
         // A moved-from handle owns nothing, and says so.
         playswarm::stream moved = std::move(stream);
         CHECK(!stream && thrown([&] { stream.size(); }).value() == PLAYSWARM_BAD_ARGUMENT && moved.size() == film.size());

@@ -4,7 +4,7 @@
     with playswarm.open("magnet:?xt=urn:btih:…") as film:
         print(film.read(1000))
 
-`open` returns a binary file object. For more than one film use `Session`, `TorrentHandle` and `Config`; for
+`open` returns a binary file object; `cast` and `watch` are for live channels. For more than one film use `Session`, `TorrentHandle` and `Config`; for
 asyncio use `AsyncSession` and `open_async`. Every error is a `PlayswarmError` and also the matching
 built-in exception. docs/PYTHON.md is the guide.
 """
@@ -25,16 +25,18 @@ from ._errors import (
     IoError,
     ListenError,
     NoMetadataError,
+    NoSizeError,
     NoSuchFileError,
     PlayswarmError,
     StorageError,
     TimedOutError,
 )
 from ._file import MediaFile
+from ._live import Cast, Channel, ChannelHead, ChannelMinute, ChannelStatus, LiveFile
 from ._metainfo import FileEntry, Metainfo, create_torrent
 from ._playswarm import __version__
 from ._rtsp import RtspServer, RtspSession
-from ._session import Session, default_session, open
+from ._session import Session, cast, default_session, open, watch
 from ._status import (
     Event,
     OpeningStatus,
@@ -42,6 +44,7 @@ from ._status import (
     Playhead,
     ReaderStatus,
     SlotStatus,
+    SourceStatus,
     TimelineStatus,
     TorrentStatus,
     TrackerStatus,
@@ -54,15 +57,22 @@ from ._torrent_handle import History, TorrentHandle
 
 if TYPE_CHECKING:
     from ._aio import (
+        AsyncCast,
+        AsyncChannel,
+        AsyncLiveFile,
         AsyncMediaFile,
         AsyncRtspServer,
         AsyncSession,
         AsyncTorrentHandle,
         create_torrent_async,
         open_async,
+        watch_async,
     )
 
 __all__ = [
+    "AsyncCast",
+    "AsyncChannel",
+    "AsyncLiveFile",
     "AsyncMediaFile",
     "AsyncRtspServer",
     "AsyncSession",
@@ -72,6 +82,11 @@ __all__ = [
     "BadSourceError",
     "BadTorrentError",
     "CancelledError",
+    "Cast",
+    "Channel",
+    "ChannelHead",
+    "ChannelMinute",
+    "ChannelStatus",
     "ClosedError",
     "Config",
     "DiskFullError",
@@ -83,9 +98,11 @@ __all__ = [
     "IoError",
     "Keyframe",
     "ListenError",
+    "LiveFile",
     "MediaFile",
     "Metainfo",
     "NoMetadataError",
+    "NoSizeError",
     "NoSuchFileError",
     "OpeningStatus",
     "PeerStatus",
@@ -99,6 +116,7 @@ __all__ = [
     "SettingRange",
     "Settings",
     "SlotStatus",
+    "SourceStatus",
     "StorageError",
     "TimedOutError",
     "Timeline",
@@ -110,20 +128,27 @@ __all__ = [
     "ViewerStatus",
     "Waste",
     "__version__",
+    "cast",
     "create_torrent",
     "create_torrent_async",
     "default_session",
     "open",
     "open_async",
+    "watch",
+    "watch_async",
 ]
 
 _ASYNC = {
+    "AsyncCast",
+    "AsyncChannel",
+    "AsyncLiveFile",
     "AsyncMediaFile",
     "AsyncRtspServer",
     "AsyncSession",
     "AsyncTorrentHandle",
     "create_torrent_async",
     "open_async",
+    "watch_async",
 }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import _logging, _playswarm
 from ._config import Address, Config, as_json
 from ._file import target
+from ._live import CastBase, ChannelBase, ChannelHead, ChannelStatus, folder_of
 from ._metainfo import FileEntry, Metainfo, Source, creating, raw_source
 from ._progress import Progress, Report, report
 from ._rtsp import RtspServerBase
@@ -24,12 +25,16 @@ if TYPE_CHECKING:
     from ._config import Settings
 
 __all__ = [
+    "AsyncCast",
+    "AsyncChannel",
+    "AsyncLiveFile",
     "AsyncMediaFile",
     "AsyncRtspServer",
     "AsyncSession",
     "AsyncTorrentHandle",
     "create_torrent_async",
     "open_async",
+    "watch_async",
 ]
 
 T = TypeVar("T")
@@ -316,6 +321,124 @@ class AsyncTorrentHandle(TorrentHandleBase):
         await self.close()
 
 
+class AsyncCast(CastBase):
+    """The source of a live channel, for asyncio: ``async with``. Writing never waits."""
+
+    def close(self) -> None:
+        """Ends the stream and takes the channel off the air at once, in the background. `aclose` waits."""
+        if not self.closed:
+            try:
+                self._raw.end()
+            finally:
+                self._raw.close()
+        super().close()
+
+    async def aclose(self) -> None:
+        """Ends the stream and takes the channel off the air. Waits up to a second for the last packets."""
+        if not self.closed:
+            try:
+                self._raw.end()
+            finally:
+                await _wait(self._raw.close())
+        super().close()
+
+    async def __aenter__(self) -> AsyncCast:
+        self._check_open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+class AsyncLiveFile:
+    """The stream of a live channel, for asyncio: ``async with``, ``await live.read(n)``, ``async for
+    chunk in live``.
+    """
+
+    def __init__(
+        self, raw: _playswarm.LiveFile, channel: AsyncChannel, timeout: float | None, owns_channel: bool
+    ) -> None:
+        self._raw, self._owns_channel = raw, owns_channel
+        self.channel = channel
+        self.timeout = timeout
+        """Longest wait of a read, in seconds; None for no limit."""
+
+    @property
+    def head(self) -> ChannelHead | None:
+        """The description of the stream; None before a node has sent it."""
+        return self.channel.head
+
+    def status(self) -> ChannelStatus:
+        """Returns this node's place in the channel."""
+        return self.channel.status()
+
+    @property
+    def closed(self) -> bool:
+        return self._raw.is_closed
+
+    async def read(self, size: int = CHUNK_BYTES, /) -> bytes:
+        """Returns up to ``size`` bytes that are there, at least one; none at the end of the stream."""
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
+        if size < 0:
+            raise ValueError("a size cannot be negative: a channel has no end yet")
+        return await _wait(self._raw.read(size), self.timeout)
+
+    def __aiter__(self) -> AsyncLiveFile:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Returns the next bytes, at most 256 KiB."""
+        if chunk := await self.read():
+            return chunk
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        """Closes the stream. Waiting reads fail with `ClosedError`. The node leaves its channel if this
+        was its last use. It may be called twice.
+        """
+        self._raw.close()
+        if self._owns_channel:
+            await self.channel.close()
+
+    async def __aenter__(self) -> AsyncLiveFile:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncLiveFile {'closed' if self.closed else 'open'}>"
+
+
+class AsyncChannel(ChannelBase):
+    """A live channel that is watched and passed on, for asyncio."""
+
+    async def on_air(self, timeout: float | None = None) -> ChannelHead:
+        """Waits until a player can begin. Returns the description of the stream."""
+        return ChannelHead(*await _wait(self._raw.on_air(), timeout))
+
+    async def archived(self, timeout: float | None = None) -> None:
+        """Waits until all of an ended stream that can be had is in the archive."""
+        await _wait(self._raw.archived(), timeout)
+
+    def open(self, *, _owns_channel: bool = False) -> AsyncLiveFile:
+        """Opens the stream, from the present on. Never waits."""
+        return AsyncLiveFile(self._raw.stream(), self, self.timeout, _owns_channel)
+
+    async def close(self) -> None:
+        """Leaves the channel, if nothing else in the session uses it. Waits up to two seconds until the
+        nodes that are fed here have other parents. It may be called twice.
+        """
+        await _wait(self._raw.close())
+
+    async def __aenter__(self) -> AsyncChannel:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
 class AsyncSession(SessionBase):
     """The root object for asyncio: ``async with playswarm.AsyncSession(dir="films") as session: …``
 
@@ -348,6 +471,26 @@ class AsyncSession(SessionBase):
         """Returns the metainfo of a torrent, without downloading any of its files."""
         return Metainfo(await _wait(self._get().describe(raw_source(source)), timeout))
 
+    def watch(
+        self, link: str, *, archive: str | os.PathLike[str] | None = None, timeout: float | None = None
+    ) -> AsyncChannel:
+        """Joins a live channel; see `playswarm.watch`. Never waits. ``timeout`` limits each later read, in
+        seconds.
+        """
+        return AsyncChannel(self._get().watch(link, folder_of(archive)), timeout)
+
+    def cast(
+        self,
+        name: str = "",
+        *,
+        key: bytes | None = None,
+        content_type: str | None = None,
+        bytes_per_s: int = 0,
+        archive: str | os.PathLike[str] | None = None,
+    ) -> AsyncCast:
+        """Begins to cast a live channel; see `playswarm.cast`. Never waits."""
+        return AsyncCast(self._get().cast(name, key, content_type, bytes_per_s, folder_of(archive)))
+
     async def close(self) -> None:
         """Closes the session. Waiting reads fail with `ClosedError`, and verified data is written.
         If this is cancelled, closing continues in the background.
@@ -362,6 +505,15 @@ class AsyncSession(SessionBase):
         await self.close()
 
 
+async def _session_or_default(session: AsyncSession | None) -> _playswarm.Session:
+    if session is not None:
+        return (await session.start())._get()
+    from ._session import default_session
+
+    # Opening a listener and a folder takes a few milliseconds, once per process.
+    return (await asyncio.to_thread(default_session))._get()
+
+
 class _Opening:
     """A file that is about to be opened, for ``await`` or ``async with``."""
 
@@ -373,13 +525,7 @@ class _Opening:
 
     async def _open(self) -> AsyncMediaFile:
         source, file, session, timeout = self._given
-        if session is None:
-            from ._session import default_session
-
-            # Opening a listener and a folder takes a few milliseconds, once per process.
-            raw = (await asyncio.to_thread(default_session))._get()
-        else:
-            raw = (await session.start())._get()
+        raw = await _session_or_default(session)
         torrent = AsyncTorrentHandle(await _wait(raw.open(raw_source(source)), timeout), timeout)
         try:
             return torrent.open(file, _owns_torrent=True)
@@ -410,6 +556,49 @@ def open_async(
     film.read(1000)``.
     """
     return _Opening(source, file, session, timeout)
+
+
+class _Watching:
+    """The stream of a channel that is about to be opened, for ``await`` or ``async with``."""
+
+    def __init__(
+        self,
+        link: str,
+        archive: str | os.PathLike[str] | None,
+        session: AsyncSession | None,
+        timeout: float | None,
+    ) -> None:
+        self._given = (link, archive, session, timeout)
+        self._file: AsyncLiveFile | None = None
+
+    async def _open(self) -> AsyncLiveFile:
+        link, archive, session, timeout = self._given
+        raw = (await _session_or_default(session)).watch(link, folder_of(archive))
+        return AsyncChannel(raw, timeout).open(_owns_channel=True)
+
+    def __await__(self) -> Generator[Any, None, AsyncLiveFile]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> AsyncLiveFile:
+        self._file = await self._open()
+        return self._file
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._file is not None:
+            await self._file.close()
+
+
+def watch_async(
+    link: str,
+    *,
+    archive: str | os.PathLike[str] | None = None,
+    session: AsyncSession | None = None,
+    timeout: float | None = None,
+) -> _Watching:
+    """`playswarm.watch` for asyncio: ``async with playswarm.watch_async("playswarm:KEY?at=…") as live:
+    await live.read(1000)``.
+    """
+    return _Watching(link, archive, session, timeout)
 
 
 async def create_torrent_async(

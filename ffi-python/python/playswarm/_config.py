@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
@@ -22,11 +23,15 @@ class Settings(TypedDict, total=False):
     dir: str | os.PathLike[str]
     read_only: bool
     listen: Address | None
+    interface: str | None
+    proxy: str | None
+    blocklist: str | os.PathLike[str] | None
     dht: bool
     dht_bootstrap: Sequence[str]
     lsd: bool
     pex: bool
     trackers: bool
+    web_seeds: bool
     port_map: bool
     utp: bool
     peers: Sequence[Address]
@@ -39,6 +44,10 @@ class Settings(TypedDict, total=False):
     metadata_timeout_ms: int
     seed_in_background: bool
     slot_index: bool
+    accept_tree: bool
+    live_margin_ms: int
+    live_back_ms: int
+    live_back_bytes: int
     advanced: Mapping[str, Any]
 
 
@@ -63,11 +72,18 @@ def address_text(value: Address) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def without_password(url: str | None) -> str | None:
+    """Returns a proxy's URL without user and password."""
+    return url if url is None else re.sub("//.*@", "//", url)
+
+
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the settings as JSON values: paths and addresses become text."""
     plain = dict(settings)
     if "dir" in plain:
         plain["dir"] = os.fsdecode(plain["dir"])
+    if plain.get("blocklist") is not None:
+        plain["blocklist"] = os.fsdecode(plain["blocklist"])
     if plain.get("listen") is not None:
         plain["listen"] = address_text(plain["listen"])
     if "peers" in plain:
@@ -94,11 +110,15 @@ class Config(Mapping[str, Any]):
     dir: str
     read_only: bool
     listen: str | None
+    interface: str | None
+    proxy: str | None
+    blocklist: str | None
     dht: bool
     dht_bootstrap: list[str]
     lsd: bool
     pex: bool
     trackers: bool
+    web_seeds: bool
     port_map: bool
     utp: bool
     peers: list[str]
@@ -111,6 +131,10 @@ class Config(Mapping[str, Any]):
     metadata_timeout_ms: int
     seed_in_background: bool
     slot_index: bool
+    accept_tree: bool
+    live_margin_ms: int
+    live_back_ms: int
+    live_back_bytes: int
     advanced: dict[str, Any]
 
     _values: dict[str, Any]
@@ -179,7 +203,9 @@ class Config(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         defaults = json.loads(_playswarm.default_config(False))
-        changed = ", ".join(f"{k}={v!r}" for k, v in self._values.items() if v != defaults.get(k))
+        # Programs log what they print, and a proxy may have a password.
+        shown = self._values | {"proxy": without_password(self._values.get("proxy"))}
+        changed = ", ".join(f"{k}={v!r}" for k, v in shown.items() if v != defaults.get(k))
         return f"Config({changed})"
 
 

@@ -8,6 +8,7 @@ enum ``ErrorKind`` and of the C header.
 from __future__ import annotations
 
 import errno as _errno
+import io
 import os
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "IoError",
     "ListenError",
     "NoMetadataError",
+    "NoSizeError",
     "NoSuchFileError",
     "PlayswarmError",
     "StorageError",
@@ -159,6 +161,13 @@ class InternalError(PlayswarmError, RuntimeError):
     code = 15
 
 
+class NoSizeError(PlayswarmError, io.UnsupportedOperation):
+    """A live channel has no size and no positions."""
+
+    kind = "no_size"
+    code = 16
+
+
 class _MissingError(StorageError, FileNotFoundError):
     """A missing file is also a ``FileNotFoundError``."""
 
@@ -185,6 +194,7 @@ CLASSES: dict[str, type[PlayswarmError]] = {
         IoError,
         BadArgumentError,
         InternalError,
+        NoSizeError,
     )
 }
 
@@ -192,6 +202,7 @@ _ERRNO = {
     "cancelled": _errno.ECANCELED,
     "disk_full": _errno.ENOSPC,
     "no_metadata": _errno.ETIMEDOUT,
+    "no_size": _errno.ESPIPE,
     "no_such_file": _errno.ENOENT,
     "timed_out": _errno.ETIMEDOUT,
 }

@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import operator
 import os
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from . import _playswarm
 from ._metainfo import FileEntry
+from ._raw_file import RawReader
 from ._timeline import SeekPoint
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
     from ._torrent_handle import TorrentHandle
 
 READALL_BYTES = 4 << 20
@@ -34,7 +33,7 @@ def target(size: int, position: int, offset: int, whence: int) -> int:
     raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
 
 
-class MediaFile(io.RawIOBase):
+class MediaFile(RawReader[_playswarm.File]):
     """A file of a torrent, opened for reading. Reads wait for verified bytes; seeks never wait.
 
     It is a raw binary file. `readinto` returns the available data, at least one byte. `read`
@@ -83,24 +82,9 @@ class MediaFile(io.RawIOBase):
         self._raw.set_ahead(bytes)
         self._ahead = bytes
 
-    def readable(self) -> bool:
-        self._check_open()
-        return True
-
     def seekable(self) -> bool:
         self._check_open()
         return True
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise ValueError("I/O operation on closed file.")
-
-    def readinto(self, buffer: Buffer, /) -> int:
-        """Reads into writable memory without a further copy. Returns the number of bytes; 0 only at
-        the end of the file.
-        """
-        self._check_open()
-        return self._raw.readinto(buffer, self.timeout)
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Returns ``size`` bytes, fewer only at the end of the file; all remaining bytes for None
@@ -138,10 +122,6 @@ class MediaFile(io.RawIOBase):
         self._raw.seek(position)
         return position
 
-    def tell(self) -> int:
-        self._check_open()
-        return self._raw.position
-
     def seek_time(self, seconds: float, /) -> SeekPoint:
         """Moves to the keyframe at or before a time, and starts to download there. Returns the
         position.
@@ -165,20 +145,6 @@ class MediaFile(io.RawIOBase):
         self._check_open()
         return self._raw.readable_at(self._raw.position)
 
-    def write(self, data: Buffer, /) -> NoReturn:
-        """Fails: torrents are read-only."""
-        raise io.UnsupportedOperation("not writable")
-
-    def cancel(self) -> None:
-        """Ends waiting reads with `CancelledError` and makes later ones fail, until `reset`. Other
-        threads call it.
-        """
-        self._raw.cancel()
-
-    def reset(self) -> None:
-        """Allows reads again after `cancel`."""
-        self._raw.reset()
-
     def buffered(self, buffer_size: int = 256 << 10) -> io.BufferedReader:
         """Returns a buffered reader of this file, for many small reads, lines or ``peek``."""
         return io.BufferedReader(self, buffer_size)
@@ -191,19 +157,9 @@ class MediaFile(io.RawIOBase):
             self._raw.close(self.torrent._raw if self._owns_torrent else None)
         super().close()
 
-    @property
-    def closed(self) -> bool:
-        """Whether the file is closed."""
-        # The attribute is missing if the constructor failed.
-        raw = getattr(self, "_raw", None)
-        return raw is None or raw.is_closed
-
     def __enter__(self) -> MediaFile:
         self._check_open()
         return self
-
-    def __reduce_ex__(self, protocol: Any, /) -> Any:
-        raise TypeError(f"cannot pickle {type(self).__name__!r}: open it again in the other process")
 
     def __repr__(self) -> str:
         where = "closed" if self.closed else f"at {self._raw.position} of {self.size}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import _logging, _playswarm
 from ._config import Config, as_json
 from ._file import MediaFile
+from ._live import Cast, Channel, LiveFile, folder_of
 from ._metainfo import Metainfo, Source, raw_source
 from ._status import OpeningStatus, TorrentStatus
 from ._torrent_handle import TorrentHandle
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from ._config import Settings
 
-__all__ = ["Session", "default_session", "open"]
+__all__ = ["Session", "cast", "default_session", "open", "watch"]
 
 CLOSING_S = 1.5
 """Longest time that the end of the interpreter waits for open sessions, in seconds."""
@@ -117,6 +118,27 @@ class Session(SessionBase):
         """Returns the metainfo of a torrent, without downloading any of its files."""
         return Metainfo(self._get().describe(raw_source(source)).wait(timeout))
 
+    def watch(
+        self, link: str, *, archive: str | os.PathLike[str] | None = None, timeout: float | None = None
+    ) -> Channel:
+        """Joins a live channel: ``playswarm:KEY?at=…`` or ``magnet:?xt=urn:psl:KEY&x.pe=…``. Never waits.
+        A channel that is already open is shared. ``archive`` is a folder in which the minutes are kept
+        that the source archives. ``timeout`` limits each later read, in seconds.
+        """
+        return Channel(self._get().watch(link, folder_of(archive)), timeout)
+
+    def cast(
+        self,
+        name: str = "",
+        *,
+        key: bytes | None = None,
+        content_type: str | None = None,
+        bytes_per_s: int = 0,
+        archive: str | os.PathLike[str] | None = None,
+    ) -> Cast:
+        """Begins to cast a live channel; see `playswarm.cast`."""
+        return Cast(self._get().cast(name, key, content_type, bytes_per_s, folder_of(archive)))
+
     def close(self, timeout: float | None = None) -> None:
         """Closes the session. Waiting reads fail with `ClosedError`, and verified data is written.
         It may be called twice.
@@ -169,6 +191,45 @@ def open(
     except BaseException:
         torrent.close()
         raise
+
+
+def watch(
+    link: str,
+    *,
+    archive: str | os.PathLike[str] | None = None,
+    session: Session | None = None,
+    timeout: float | None = None,
+) -> LiveFile:
+    """Opens the stream of a live channel for reading: ``with playswarm.watch("playswarm:KEY?at=…") as
+    live: live.read(1000)``.
+
+    It is passed on to other viewers meanwhile. ``archive`` is a folder in which the minutes are kept
+    that the source archives; they are seeded. ``timeout`` limits each read, in seconds. Without
+    ``session``, a session with default settings is started. It is closed when Python ends.
+    """
+    return (session or default_session()).watch(link, archive=archive, timeout=timeout).open(_owns_channel=True)
+
+
+def cast(
+    name: str = "",
+    *,
+    key: bytes | None = None,
+    content_type: str | None = None,
+    bytes_per_s: int = 0,
+    archive: str | os.PathLike[str] | None = None,
+    session: Session | None = None,
+) -> Cast:
+    """Begins to cast a live channel: ``with playswarm.cast("Film night") as out: print(out.link);
+    out.write(data)``.
+
+    ``key`` is the seed of the channel's secret key, 32 bytes; by default each cast is a new channel.
+    ``content_type`` is the media type of the stream, such as ``video/mp2t``; by default it is
+    detected. ``bytes_per_s`` is the rate of the stream, about; 0 stands for 3 Mbit/s. ``archive`` is a
+    folder to which the stream is written, in files of about a minute that are torrents.
+    """
+    return (session or default_session()).cast(
+        name, key=key, content_type=content_type, bytes_per_s=bytes_per_s, archive=archive
+    )
 
 
 def _at_exit() -> None:

@@ -177,12 +177,12 @@ class PeerStatus:
     client: str
     """Name and version of the peer's client."""
     transport: str
-    """``tcp`` or ``utp``."""
+    """``tcp`` or ``utp``; ``http`` for a connection to a web seed or mirror."""
     incoming: bool
     """Whether the peer opened the connection."""
     origin: str
     """Source of the peer's address: ``tracker``, ``dht``, ``lsd``, ``pex``, ``slots``, ``given`` or
-    ``incoming``.
+    ``incoming``; ``web_seed`` or ``mirror`` over HTTP.
     """
     has: float
     """Share of the pieces that the peer has, 0 to 1."""
@@ -211,6 +211,29 @@ class PeerStatus:
     def from_dict(cls, values: Mapping[str, Any]) -> PeerStatus:
         viewer = values["viewer"]
         return _known(cls, {**values, "viewer": _known(ViewerStatus, viewer) if viewer else None})
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """A web seed or mirror."""
+
+    url: str
+    """URL without a possible key."""
+    origin: str
+    """``web_seed`` if the torrent or the link names it, ``mirror`` if the user does."""
+    state: str
+    """``standby``, ``dialling``, ``serving``, ``waiting`` after a failure, ``refused`` if it is of no
+    use, or ``banned`` because it sent wrong data.
+    """
+    message: str | None
+    """The last failure, as a sentence."""
+    lanes: int
+    """Number of connections."""
+    rate_bytes_per_s: float
+    """Measured rate of all connections."""
+    downloaded_bytes: int
+    retry_s: float | None
+    """Seconds until the next attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +314,8 @@ class TorrentStatus:
     timelines: tuple[TimelineStatus, ...] = field(repr=False)
     """Timing information of the files whose index was read."""
     peers: tuple[PeerStatus, ...] = field(repr=False)
+    sources: tuple[SourceStatus, ...] = field(repr=False)
+    """Web seeds and mirrors. Their connections are among the peers too."""
     trackers: tuple[TrackerStatus, ...] = field(repr=False)
     """The trackers used, in the order of their tiers."""
     known_peers: int
@@ -302,6 +327,12 @@ class TorrentStatus:
     """Notices for the user about the torrent's files, the latest last."""
     memory_bytes: int
     disk_bytes: int
+    proof: str
+    """What the bytes are checked against before they are shown: ``pieces``, ``tree``,
+    ``accepted tree`` or ``whole file``.
+    """
+    unproven_bytes: int
+    """Bytes that are fetched and not shown, as only the whole file proves them."""
     background: bool
     """Whether the session keeps the torrent in the background without a viewer."""
 
@@ -318,6 +349,7 @@ class TorrentStatus:
                 "slots": _known(SlotStatus, values["slots"]) if values["slots"] else None,
                 "timelines": tuple(TimelineStatus.from_dict(t) for t in values["timelines"]),
                 "peers": tuple(PeerStatus.from_dict(p) for p in values["peers"]),
+                "sources": tuple(_known(SourceStatus, s) for s in values["sources"]),
                 "trackers": tuple(_known(TrackerStatus, t) for t in values["trackers"]),
             },
         )
@@ -329,7 +361,7 @@ class TorrentStatus:
     def to_dict(self) -> dict[str, Any]:
         """Returns the status as plain dicts, lists, numbers and strings."""
         values = dataclasses.asdict(self)
-        for name in ("readers", "peers", "trackers", "timelines", "notices"):
+        for name in ("readers", "peers", "sources", "trackers", "timelines", "notices"):
             values[name] = list(values[name])
         for timeline in values["timelines"]:
             timeline["tracks"] = list(timeline["tracks"])

@@ -73,6 +73,12 @@ class TorrentHandleBase:
         """
         self._raw.add_peer(address_text(address))
 
+    def add_source(self, url: str) -> None:
+        """Adds a mirror: the URL of a web server that has the torrent's file, or the folder of its
+        files. What it sends is verified like data of peers.
+        """
+        self._raw.add_source(url)
+
     def _serving(
         self, file: int | str | None, listen: Address | None, token: str | None
     ) -> _playswarm.Job[_playswarm.RtspServer]:

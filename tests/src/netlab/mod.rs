@@ -20,7 +20,7 @@ use crate::content::mix;
 use crate::place::Place;
 use packet::Packet;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -47,6 +47,10 @@ pub struct Link {
     pub loss: f64,
     /// Whether the link is cut: everything is lost silently.
     pub cut: bool,
+    /// Whether the host is behind NAT or a firewall: it gets packets only from addresses to which it
+    /// has sent some, whatever the port (RFC 4787, address-dependent filtering). Its own address is
+    /// not translated, as by a NAT that maps each endpoint to itself.
+    pub hidden: bool,
 }
 
 impl Link {
@@ -80,6 +84,21 @@ pub struct Sighting {
     pub watched: usize,
 }
 
+/// A destination of TCP or UDP packets.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Destination {
+    /// Whether the packets are datagrams of UDP.
+    pub is_udp: bool,
+    /// The address, on the network or not.
+    pub to: SocketAddr,
+}
+
+impl std::fmt::Debug for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", if self.is_udp { "UDP" } else { "TCP" }, self.to)
+    }
+}
+
 struct Host {
     name: String,
     address: Ipv4Addr,
@@ -88,6 +107,10 @@ struct Host {
     inbox: Mutex<Inbox>,
     arrival: Condvar,
     traffic: Mutex<Traffic>,
+    /// Addresses to which it has sent.
+    met: Mutex<BTreeSet<IpAddr>>,
+    /// Destinations of its packets, if they are recorded.
+    sent_to: Mutex<Option<BTreeSet<Destination>>>,
 }
 
 /// Packets in flight to a host.
@@ -139,6 +162,8 @@ impl Net {
                 inbox: Mutex::default(),
                 arrival: Condvar::new(),
                 traffic: Mutex::default(),
+                met: Mutex::default(),
+                sent_to: Mutex::default(),
             }
         });
         let hosts = hosts.collect();
@@ -202,6 +227,32 @@ impl Net {
         *self.host(host).traffic.lock().unwrap()
     }
 
+    /// Gives a host a second interface with this address, whose cable is unplugged.
+    #[track_caller]
+    pub fn add_interface(&self, host: &str, interface: &str, address: &str) {
+        namespace::add_interface(&format!("{}{}", self.prefix, self.host(host).name), interface, address);
+    }
+
+    /// Returns the number of packets that were sent from an interface of
+    /// [`add_interface`](Self::add_interface), and dropped there.
+    #[track_caller]
+    pub fn dropped(&self, host: &str, interface: &str) -> u64 {
+        namespace::dropped(&format!("{}{}", self.prefix, self.host(host).name), interface)
+    }
+
+    /// Starts to record the destinations of all TCP and UDP packets of a host anew. The system's own
+    /// packets of other protocols are not recorded.
+    #[track_caller]
+    pub fn record(&self, host: &str) {
+        *self.host(host).sent_to.lock().unwrap() = Some(BTreeSet::new());
+    }
+
+    /// Returns the destinations recorded so far.
+    #[track_caller]
+    pub fn destinations(&self, host: &str) -> BTreeSet<Destination> {
+        self.host(host).sent_to.lock().unwrap().clone().unwrap_or_default()
+    }
+
     /// Starts to search every packet for these byte strings.
     pub fn watch(&self, strings: Vec<Vec<u8>>) {
         *self.shared.watched.lock().unwrap() = strings;
@@ -230,6 +281,16 @@ fn busy(bytes: usize, kbit: u64) -> Duration {
     if kbit == 0 { Duration::ZERO } else { Duration::from_secs_f64(bytes as f64 * 8.0 / (kbit as f64 * 1000.0)) }
 }
 
+impl Host {
+    fn note_destination(&self, packet: &Packet) {
+        if let Some(all) = &mut *self.sent_to.lock().unwrap()
+            && let (6 | 17, Some(to)) = (packet.protocol(), packet.destination())
+        {
+            all.insert(Destination { is_udp: packet.protocol() == 17, to });
+        }
+    }
+}
+
 impl Shared {
     /// Runs a host's uplink.
     fn send_loop(&self, i: usize) {
@@ -245,9 +306,14 @@ impl Shared {
             let Some(packet) = host.tun.receive(Duration::from_millis(100)) else { continue };
             let now = Instant::now();
             self.look_into(host, &packet);
+            host.note_destination(&packet);
             let link = *host.link.lock().unwrap();
             host.traffic.lock().unwrap().sent_bytes += packet.len() as u64;
-            let to = packet.destination().and_then(|address| self.by_address.get(&address.ip()).copied());
+            let (from, named) = (packet.source(), packet.destination().map(|address| address.ip()));
+            let to = named.and_then(|ip| self.by_address.get(&ip).copied());
+            if link.hidden {
+                host.met.lock().unwrap().extend(named);
+            }
             free = free.max(now);
             let full = free - now > QUEUE;
             if link.cut || full || chance() < link.loss {
@@ -258,7 +324,8 @@ impl Shared {
             let Some(to) = to else { continue };
             let destination = &self.hosts[to];
             let far = *destination.link.lock().unwrap();
-            if far.cut || chance() < far.loss {
+            let is_refused = far.hidden && from.is_none_or(|ip| !destination.met.lock().unwrap().contains(&ip));
+            if far.cut || is_refused || chance() < far.loss {
                 destination.traffic.lock().unwrap().lost_packets += 1;
                 continue;
             }

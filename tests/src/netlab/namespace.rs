@@ -49,6 +49,20 @@ pub(super) fn create(name: &str, number: u8) -> Tun {
     tun
 }
 
+/// Adds a second interface, whose cable is unplugged: the system drops what is sent from it.
+pub(super) fn add_interface(name: &str, interface: &str, address: &str) {
+    ip(&["-n", name, "tuntap", "add", "dev", interface, "mode", "tun"]);
+    ip(&["-n", name, "link", "set", interface, "up"]);
+    ip(&["-n", name, "addr", "add", address, "dev", interface]);
+}
+
+/// Returns the number of packets that the system dropped at an interface.
+pub(super) fn dropped(name: &str, interface: &str) -> u64 {
+    let output = Command::new("ip").args(["-n", name, "-s", "-j", "link", "show", interface]).output().unwrap();
+    let links: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    links[0]["stats64"]["tx"]["dropped"].as_u64().expect("iproute2 counts dropped packets")
+}
+
 /// Removes a host, after killing the processes that still run in it.
 pub(super) fn remove(name: &str) {
     if let Ok(pids) = Command::new("ip").args(["netns", "pids", name]).output() {

@@ -111,6 +111,29 @@ pub fn leech_magnet(magnet: &str, options: &Options) -> RealPeer {
     peer
 }
 
+/// Makes a torrent of a file or folder, with web seeds. Prints it.
+const MAKE: &str = r#"
+import sys, libtorrent as lt
+root, parent, kind, *urls = sys.argv[1:]
+flags = lt.create_torrent.v1_only if kind == "v1" else lt.create_torrent.canonical_files
+made = lt.create_torrent(lt.list_files(root), 16384, flags)
+for url in urls:
+    made.add_url_seed(url)
+lt.set_piece_hashes(made, parent)
+sys.stdout.buffer.write(lt.bencode(made.generate()))
+"#;
+
+/// Returns a torrent file of `folder/name` with these web seeds. A `kind` other than `v1` is a hybrid
+/// torrent, which has pad files.
+#[track_caller]
+pub fn make_torrent(folder: &Path, name: &str, kind: &str, urls: &[String]) -> Vec<u8> {
+    let mut command = std::process::Command::new(python());
+    command.args(["-c", MAKE]).arg(folder.join(name)).arg(folder).arg(kind).args(urls);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
 /// Commands that only libtorrent peers accept.
 impl RealPeer {
     /// Sends a command and returns its response.

@@ -1,13 +1,14 @@
 //! Real clients as peers: libtorrent (used by qBittorrent and Deluge), Transmission, rTorrent,
-//! aria2 and rqbit's engine. Each runs as a separate process with its own address, because many
-//! clients accept one connection per address. Each returns a [`RealPeer`], so a test of one works
-//! for all.
+//! aria2 and rqbit's engine. `servent` is a Gnutella servent of ours. Each runs as a separate
+//! process with its own address, because many clients accept one connection per address. Each
+//! returns a [`RealPeer`], so a test of one works for all.
 
 pub mod aria2;
 pub mod dht_net;
 pub mod libtorrent;
 pub mod rqbit;
 pub mod rtorrent;
+pub mod servent;
 pub mod transmission;
 
 use crate::content::mix;

@@ -171,6 +171,30 @@ fn create(
     Ok(Created { torrent, bytes, left_out, left_out_more: not_listed })
 }
 
+/// Returns the info dictionary of a public torrent of one file.
+pub(crate) fn info_of_file(name: &str, length: u64, piece_bytes: u32, hashes: &[u8]) -> Vec<u8> {
+    info_dictionary(name, None, length, piece_bytes, hashes, false)
+}
+
+/// Returns the torrent file of a folder with these files: their paths, names and lengths. Blocks.
+///
+/// # Errors
+///
+/// Returns [`Error::Storage`] if a file cannot be read, or is shorter.
+pub(crate) fn torrent_of(name: &str, files: Vec<(PathBuf, String, u64)>) -> Result<Vec<u8>> {
+    let mut total = 0;
+    let mut inputs = Vec::with_capacity(files.len());
+    for (path, name, length) in files {
+        inputs.push(Input { path, parts: vec![name], length, offset: total });
+        total += length;
+    }
+    let piece_bytes = streaming_piece_bytes(total);
+    let hashes = hash(&inputs, total, piece_bytes, &|_, _| {}, &AtomicBool::new(false))?;
+    let info = info_dictionary(name, Some(&inputs), total, piece_bytes, &hashes, false);
+    let torrent = Metainfo::from_info(info.into(), Vec::new())?;
+    Ok(torrent.to_torrent_bytes())
+}
+
 fn storage(doing: &'static str, path: &Path, source: io::Error) -> Error {
     Error::Storage { doing, path: path.to_owned(), source }
 }

@@ -3,19 +3,24 @@
 
 use super::Context;
 use super::dht6::Dht6;
+use crate::network::Network;
 use futures_util::StreamExt;
 use mainline::async_dht::AsyncDht;
 use playswarm_logic::torrent::Origin;
 use playswarm_proto::AddressClass;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Longest time for a node's answer. Nearly every search meets dead nodes and waits this long for
 /// the last of them; an announce follows the end of its search. The default of `mainline` is 2 s.
 pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
+/// Longest duration of a query by [`Dht::query`]. It usually ends within seconds; the slot index waits
+/// for 30 s.
+pub(super) const QUERY: Duration = Duration::from_secs(25);
 /// Longest duration of a search. It usually ends by itself within a few seconds.
 const SEARCH: Duration = Duration::from_secs(60);
 /// Pauses between searches. They are short at first, while the node learns its neighbourhood, and
@@ -58,6 +63,7 @@ impl Node {
 
 /// The session's node, created on first use.
 pub(super) struct Dht {
+    network: Arc<Network>,
     bootstrap: Vec<String>,
     /// Class of addresses that its nodes may name: the Internet, unless the user configured
     /// bootstrap nodes in a local network.
@@ -68,8 +74,9 @@ pub(super) struct Dht {
 }
 
 impl Dht {
-    pub(super) fn new(bootstrap: Vec<String>) -> Dht {
-        Dht { six: Dht6::new(&bootstrap), class: class_of(&bootstrap), bootstrap, node: tokio::sync::Mutex::new(None) }
+    pub(super) fn new(bootstrap: Vec<String>, network: Arc<Network>) -> Dht {
+        let six = Dht6::new(&bootstrap, network.clone());
+        Dht { network, six, class: class_of(&bootstrap), bootstrap, node: tokio::sync::Mutex::new(None) }
     }
 
     /// Returns the node; `None` if none can be created at the moment.
@@ -78,12 +85,16 @@ impl Dht {
         if let Some(node) = &*slot {
             return Some(node.clone());
         }
+        let Some(address) = self.network.dht_address() else {
+            tracing::info!("no DHT, as its datagrams would not leave by the chosen interface or address");
+            return None;
+        };
         let bootstrap = self.bootstrap.clone();
         // This resolves names and binds a socket: both may block.
         let built = tokio::task::spawn_blocking(move || {
             let mut builder = mainline::Dht::builder();
             // Any port: our own uTP uses 6881 over UDP.
-            builder.port(0).request_timeout(PATIENCE);
+            builder.port(0).bind_address(address).request_timeout(PATIENCE);
             if !bootstrap.is_empty() {
                 builder.bootstrap(&bootstrap);
             }
@@ -100,6 +111,38 @@ impl Dht {
                 None
             }
             Err(_) => None,
+        }
+    }
+
+    /// Runs a query on the node. Returns `None` if there is no node, or the query returns `None`
+    /// because no other node answered, or takes longer than [`QUERY`]. Replaces the node if necessary.
+    pub(super) async fn query<R, F>(self: &Arc<Dht>, query: impl FnOnce(Node) -> F) -> Option<R>
+    where
+        R: Send + 'static,
+        F: Future<Output = Option<R>> + Send + 'static,
+    {
+        let deadline = Instant::now() + QUERY;
+        // This survives the end of the query: otherwise the next one would have to create the node
+        // anew.
+        let making = self.clone();
+        let made = timeout_at(deadline, tokio::spawn(async move { making.node().await })).await;
+        let Ok(Ok(Some(node))) = made else { return None };
+        // A separate task: the crate panics when its thread is gone. That is to end a query, not the
+        // process.
+        let asking = AbortOnDropHandle::new(tokio::spawn(query(node.clone())));
+        match timeout_at(deadline, asking).await {
+            Ok(Ok(Some(result))) => Some(result),
+            Ok(outcome) => {
+                self.drop_if_blind(&node, outcome.is_err()).await;
+                None
+            }
+            // The crate cannot stop a search, and hostile nodes prolong this one with ever new nodes.
+            // Only the end of our node ends it.
+            Err(_) => {
+                tracing::debug!("a DHT search does not end; starting a new node");
+                self.abandon(&node).await;
+                None
+            }
         }
     }
 
@@ -134,7 +177,7 @@ fn class_of(bootstrap: &[String]) -> AddressClass {
     bootstrap.iter().map(class).min().unwrap_or(AddressClass::Global)
 }
 
-/// Searches and announces until the torrent is dropped or turns out to be private.
+/// Searches, and announces if that is wanted, until the torrent is dropped or turns out to be private.
 pub(super) async fn run(dht: Arc<Dht>, context: Arc<Context>) {
     let mut hurry = context.hurry.subscribe();
     let mut announced: Option<Instant> = None;
@@ -149,7 +192,8 @@ pub(super) async fn run(dht: Arc<Dht>, context: Arc<Context>) {
             }
         };
         let begun = Instant::now();
-        let announce = context.listen_port != 0 && announced.is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY);
+        let wanted = context.listen_port != 0 && (context.announces)();
+        let announce = wanted && announced.is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY);
         // A separate task: the crate panics when its thread is gone. That is to end one search, not
         // all.
         let search = AbortOnDropHandle::new(tokio::spawn(search(dht.clone(), node.clone(), context.clone(), announce)));

@@ -2,6 +2,7 @@
 //! (UPnP, by librqbit-upnp).
 
 use super::Context;
+use crate::network::Network;
 use futures_util::StreamExt;
 use librqbit_core::Id20;
 use librqbit_lsd::{LocalServiceDiscovery, LocalServiceDiscoveryOptions};
@@ -22,18 +23,20 @@ const HURRY_PAUSE: Duration = Duration::from_secs(60);
 /// The session's socket for BEP 14, bound on first use.
 #[derive(Clone)]
 pub(super) struct Lsd {
+    network: Arc<Network>,
     cancel: CancellationToken,
     socket: Arc<OnceCell<Option<LocalServiceDiscovery>>>,
 }
 
 impl Lsd {
-    pub(super) fn new(cancel: CancellationToken) -> Lsd {
-        Lsd { cancel, socket: Arc::new(OnceCell::new()) }
+    pub(super) fn new(network: Arc<Network>, cancel: CancellationToken) -> Lsd {
+        Lsd { network, cancel, socket: Arc::new(OnceCell::new()) }
     }
 
     async fn socket(&self) -> Option<&LocalServiceDiscovery> {
         let bind = async || {
-            let options = LocalServiceDiscoveryOptions { cancel_token: self.cancel.clone(), ..Default::default() };
+            let (cancel_token, bind_device) = (self.cancel.clone(), self.network.device());
+            let options = LocalServiceDiscoveryOptions { cancel_token, bind_device, ..Default::default() };
             LocalServiceDiscovery::new(options)
                 .await
                 .inspect_err(|e| tracing::info!("no peers from the local network: {e:#}"))

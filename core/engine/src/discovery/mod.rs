@@ -5,6 +5,7 @@
 //! failure here fails a session or delays its start. Failures are logged, retried where that helps,
 //! and otherwise ignored. The swarm connects to the peers found.
 
+mod beacon;
 mod dht;
 mod dht6;
 pub(crate) mod inflate;
@@ -15,11 +16,14 @@ pub(crate) mod source;
 mod tracker;
 pub(crate) mod web;
 
+pub(crate) use beacon::Stored;
 pub(crate) use keyed::KeyNews;
+pub(crate) use tracker::FAREWELL;
 
 use crate::config::Config;
 use crate::error::Result;
 use crate::metainfo::{InfoHash, Trackers};
+use crate::network::Network;
 use crate::status::TrackerStatus;
 use parking_lot::Mutex;
 use playswarm_logic::torrent::{Finding, Origin};
@@ -62,6 +66,9 @@ pub(crate) struct Params {
     pub(crate) private: bool,
     /// Returns the progress, for each announce.
     pub(crate) progress: Arc<dyn Fn() -> Progress + Send + Sync>,
+    /// Returns whether to announce on the DHT. Nobody can be reached at port 0, so that is never
+    /// announced.
+    pub(crate) announces: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// The state shared by all tasks of one torrent.
@@ -70,7 +77,9 @@ struct Context {
     peer_id: [u8; 20],
     listen_port: u16,
     progress: Arc<dyn Fn() -> Progress + Send + Sync>,
+    announces: Arc<dyn Fn() -> bool + Send + Sync>,
     found: mpsc::Sender<Finding>,
+    network: Arc<Network>,
     web: Arc<web::Web>,
     resolver: Arc<Resolver>,
     /// Status of the trackers, and the time since which it is valid.
@@ -98,6 +107,7 @@ impl Context {
 
 /// The parts that all torrents of a session share.
 pub(crate) struct Shared {
+    network: Arc<Network>,
     web: Arc<web::Web>,
     resolver: Arc<Resolver>,
     listen: SocketAddr,
@@ -115,14 +125,18 @@ impl Shared {
     /// # Errors
     ///
     /// Returns an error only if no HTTP client can be created.
-    pub(crate) fn start(config: &Config, listen: SocketAddr) -> Result<Arc<Shared>> {
+    pub(crate) fn start(config: &Config, listen: SocketAddr, network: Arc<Network>) -> Result<Arc<Shared>> {
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
         // Only this machine can reach a listener on loopback.
         let reachable = !listen.ip().is_loopback() && listen.port() != 0;
-        let web = Arc::new(web::Web::new());
-        if config.port_map && reachable {
-            if web.has_certificates() {
+        let web = Arc::new(web::Web::new(network.clone()));
+        let datagrams = !network.is_proxied();
+        if config.port_map && reachable && datagrams {
+            if network.is_chosen() {
+                // The UPnP crate asks the router over connections that it does not bind.
+                tracing::info!("no port mapping, as an interface or address was chosen");
+            } else if web.has_certificates() {
                 local::map_port(&tasks, cancel.clone(), listen.port());
             } else {
                 // The UPnP crate creates an HTTP client with certificates, and panics if there are
@@ -132,11 +146,11 @@ impl Shared {
         }
         Ok(Arc::new(Shared {
             web,
-            resolver: Arc::new(Resolver::new()),
+            resolver: Arc::new(Resolver::new(network.clone())),
             listen,
             trackers: config.trackers,
-            dht: config.dht.then(|| {
-                let dht = Arc::new(dht::Dht::new(config.dht_bootstrap.clone()));
+            dht: (config.dht && datagrams).then(|| {
+                let dht = Arc::new(dht::Dht::new(config.dht_bootstrap.clone(), network.clone()));
                 // Lets the node learn its neighbourhood before the first torrent opens.
                 let early = dht.clone();
                 tasks.spawn(async move {
@@ -144,7 +158,8 @@ impl Shared {
                 });
                 dht
             }),
-            lsd: config.lsd.then(|| local::Lsd::new(cancel.clone())),
+            lsd: (config.lsd && datagrams).then(|| local::Lsd::new(network.clone(), cancel.clone())),
+            network,
             tasks,
             cancel,
         }))
@@ -153,6 +168,11 @@ impl Shared {
     /// Returns our listening address with this port.
     pub(crate) fn listen_at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.listen.ip(), port)
+    }
+
+    /// Returns the network policy of the session.
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
     }
 
     /// Returns the session's HTTP clients, also for [`source::resolve`].
@@ -165,11 +185,21 @@ impl Shared {
         &self.resolver
     }
 
+    /// Returns the token that is cancelled when the session closes.
+    pub(crate) fn ends(&self) -> &CancellationToken {
+        &self.cancel
+    }
+
+    /// Starts a task that ends within [`FAREWELL`] once its torrent or channel is closed.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
     /// Stops all parts. Waits for a short time until the trackers are informed.
     pub(crate) async fn close(&self) {
         self.cancel.cancel();
         self.tasks.close();
-        let _ = tokio::time::timeout(tracker::FAREWELL, self.tasks.wait()).await;
+        let _ = tokio::time::timeout(FAREWELL, self.tasks.wait()).await;
     }
 }
 
@@ -197,7 +227,9 @@ impl Discovery {
             peer_id: params.peer_id,
             listen_port: params.listen_port,
             progress: params.progress,
+            announces: params.announces,
             found: tx,
+            network: shared.network.clone(),
             web: shared.web.clone(),
             resolver: shared.resolver.clone(),
             board: Mutex::new((Instant::now(), Vec::new())),

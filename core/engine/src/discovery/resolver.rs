@@ -3,6 +3,7 @@
 //!
 //! The caller decides which of the addresses may be dialled, as it knows the source of the name.
 
+use crate::network::Network;
 use parking_lot::Mutex;
 use playswarm_proto::PeerAddress;
 use std::collections::HashMap;
@@ -37,14 +38,16 @@ pub(crate) enum NamedBy {
 
 /// The resolver of a session.
 pub(crate) struct Resolver {
+    network: Arc<Network>,
     user: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     remembered: Mutex<HashMap<String, (Instant, Vec<IpAddr>)>>,
 }
 
 impl Resolver {
-    pub(crate) fn new() -> Resolver {
+    pub(crate) fn new(network: Arc<Network>) -> Resolver {
         Resolver {
+            network,
             user: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             strangers: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             remembered: Mutex::default(),
@@ -56,6 +59,11 @@ impl Resolver {
     pub(crate) async fn addresses(&self, peer: &PeerAddress, by: NamedBy) -> Vec<SocketAddr> {
         match peer {
             PeerAddress::Ip(addr) => vec![*addr],
+            // The class of an address that only the proxy knows cannot be checked.
+            PeerAddress::Name { .. } if self.network.is_proxied() && by == NamedBy::Stranger => Vec::new(),
+            PeerAddress::Name { host, port } if self.network.is_proxied() => {
+                self.network.stand_in(host, *port).into_iter().collect()
+            }
             PeerAddress::Name { host, port } => {
                 self.lookup(host, by).await.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect()
             }
@@ -74,13 +82,13 @@ impl Resolver {
         if let Some(known) = self.recall(name, by) {
             return known;
         }
-        let asked = (name.to_owned(), 0);
+        let (asked, network) = (name.to_owned(), self.network.clone());
         // A separate task: the system's resolver cannot be interrupted, and its place is free only
         // when it has ended.
         let lookup = tokio::spawn(async move {
-            let found = tokio::net::lookup_host(asked).await;
+            let found = network.lookup(&asked, 0).await;
             drop(permit);
-            found.map(|found| found.map(|addr| addr.ip()).collect::<Vec<_>>())
+            found.map(|found| found.into_iter().map(|addr| addr.ip()).collect::<Vec<_>>())
         });
         let found = match tokio::time::timeout(TIMEOUT, lookup).await {
             Ok(Ok(Ok(found))) => found,
@@ -127,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_name_becomes_addresses_with_its_port_and_is_remembered() {
-        let resolver = Resolver::new();
+        let resolver = Resolver::new(Network::open());
         let peer: PeerAddress = "localhost:7".parse().unwrap();
         let found = resolver.addresses(&peer, NamedBy::User).await;
         assert!(found.iter().any(|addr| addr.ip().is_loopback() && addr.port() == 7), "{found:?}");
@@ -143,7 +151,7 @@ mod tests {
 
     #[test]
     fn its_memory_is_bounded() {
-        let resolver = Resolver::new();
+        let resolver = Resolver::new(Network::open());
         for n in 0..3 * MAX_REMEMBERED {
             resolver.remember(&format!("host{n}.example"), vec![IpAddr::from([192, 0, 2, 1]); 100]);
         }

@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::network::Network;
 use mainline::Testnet;
 use playswarm_logic::Time;
 use playswarm_logic::torrent::AddressBook;
+use playswarm_proto::live::{Beacon, ChannelKey, SignedBeacon, SourceKey};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -16,12 +18,13 @@ fn params(hash: u8, port: u16, private: bool) -> Params {
         trackers: Default::default(),
         private,
         progress: Arc::new(|| Progress { left: 1, ..Progress::default() }),
+        announces: Arc::new(|| true),
     }
 }
 
 fn on_dht(testnet: &Testnet, port: u16) -> Arc<Shared> {
     let config = Config { dht: true, dht_bootstrap: testnet.bootstrap.clone(), ..Config::offline(".") };
-    Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], port))).unwrap()
+    Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], port)), Network::open()).unwrap()
 }
 
 async fn testnet() -> Testnet {
@@ -83,7 +86,7 @@ async fn a_session_without_any_network_starts_at_once_and_ends_at_once() {
         ..Config::offline(".")
     };
     let begun = Instant::now();
-    let shared = Shared::start(&config, "127.0.0.1:5005".parse().unwrap()).unwrap();
+    let shared = Shared::start(&config, "127.0.0.1:5005".parse().unwrap(), Network::open()).unwrap();
     let (discovery, mut found) = Discovery::start(&shared, params(6, 5005, false));
     assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
     drop(discovery);
@@ -95,7 +98,7 @@ async fn a_session_without_any_network_starts_at_once_and_ends_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sessions_on_one_network_find_each_other_by_multicast() {
     let config = Config { lsd: true, ..Config::offline(".") };
-    let on = |port: u16| Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+    let on = |port: u16| Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], port)), Network::open()).unwrap();
     let (one, two) = (on(5006), on(5007));
     // A new hash for each run: other runs of this test may share the network.
     let hash = random_u32().to_be_bytes();
@@ -111,4 +114,33 @@ async fn two_sessions_on_one_network_find_each_other_by_multicast() {
     assert_eq!((second.port(), origin), (5007, Origin::Lsd));
     let (first, origin) = next(&mut found_by_two, "127.0.0.1:5007").await;
     assert_eq!((first.port(), origin), (5006, Origin::Lsd));
+}
+
+/// Returns the beacon with the highest sequence number that a client finds.
+async fn newest(shared: &Arc<Shared>, key: &ChannelKey) -> Option<(i64, Beacon)> {
+    let (mut beacons, mut newest) = (shared.find_beacon(key), None);
+    while let Some(found) = timeout(Duration::from_secs(30), beacons.recv()).await.expect("an end in time") {
+        newest = newest.filter(|(sequence, _)| *sequence > found.0).or(Some(found));
+    }
+    newest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_beacon_is_found_by_its_key_until_a_newer_one_replaces_it() {
+    let net = testnet().await;
+    let (source, viewer) = (on_dht(&net, 5041), on_dht(&net, 5042));
+    let [key, other] = [1, 2].map(|seed| SourceKey::from_seed(&[seed; 32]));
+    let beacon = |on_air| Beacon { cast: 7, started_ms: 9, on_air, at: vec!["127.0.0.1:5041".parse().unwrap()] };
+    assert_eq!(source.store_beacon(&beacon(true).sign(&key, 10)).await, Stored::Yes);
+    assert_eq!(newest(&viewer, &key.channel()).await, Some((10, beacon(true))));
+    assert_eq!(source.store_beacon(&beacon(false).sign(&key, 12)).await, Stored::Yes);
+    assert_eq!(source.store_beacon(&beacon(true).sign(&key, 11)).await, Stored::Outdated);
+    // Another key's signature.
+    let forged = SignedBeacon { key: key.channel(), ..beacon(true).sign(&other, 13) };
+    assert_eq!(source.store_beacon(&forged).await, Stored::No);
+    assert_eq!(newest(&viewer, &key.channel()).await, Some((12, beacon(false))));
+    assert_eq!(newest(&viewer, &other.channel()).await, None);
+    let without = Shared::start(&Config::offline("."), "127.0.0.1:5043".parse().unwrap(), Network::open()).unwrap();
+    assert_eq!(without.store_beacon(&beacon(true).sign(&key, 14)).await, Stored::No);
+    assert_eq!(newest(&without, &key.channel()).await, None);
 }

@@ -1,67 +1,136 @@
-//! What a connection has to send, in order of urgency.
+//! Sends what the connections of a node have to send, in the order that `channel::Line` decides.
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use playswarm_logic::channel::Urgency;
-use std::collections::VecDeque;
+use playswarm_logic::channel::{Line, Urgency};
+use playswarm_logic::{PeerKey, Time};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// Most bytes waiting for a node. A connection that exceeds it is closed: it does not read.
-const MAX_WAITING_BYTES: usize = 8 << 20;
-/// Time after which a new packet that was not sent is of no use.
-const STALE: Duration = Duration::from_secs(2);
+/// Rate of a line without a limit, bytes per second: more than any has.
+const UNLIMITED: f64 = 1e12;
 
-/// Messages that wait, the most urgent first.
-#[derive(Default)]
-pub(super) struct Queue {
-    waiting: Mutex<Waiting>,
-    pub(super) to_send: Notify,
+/// The line that the connections of a node share.
+pub(super) struct Sender {
+    epoch: Instant,
+    inside: Mutex<Inside>,
+    rearm: Notify,
 }
 
-#[derive(Default)]
-struct Waiting {
-    control: VecDeque<Bytes>,
-    new: VecDeque<(Instant, Bytes)>,
-    past: VecDeque<Bytes>,
-    bytes: usize,
+struct Inside {
+    line: Line,
+    outlets: BTreeMap<PeerKey, Arc<Outlet>>,
+    /// Time for which the timer is set.
+    armed: Time,
 }
 
-impl Queue {
-    /// Adds a message. Returns false if the node does not read.
-    pub(super) fn push(&self, message: Bytes, urgency: Urgency) -> bool {
-        let mut waiting = self.waiting.lock();
-        waiting.bytes += message.len();
-        match urgency {
-            Urgency::Control => waiting.control.push_back(message),
-            Urgency::New => waiting.new.push_back((Instant::now(), message)),
-            Urgency::Past => waiting.past.push_back(message),
+/// What a connection is to write next.
+#[derive(Default)]
+pub(super) struct Outlet {
+    message: Mutex<Option<Bytes>>,
+    given: Notify,
+}
+
+impl Outlet {
+    /// Waits for the message.
+    pub(super) async fn message(&self) -> Bytes {
+        loop {
+            if let Some(message) = self.message.lock().take() {
+                return message;
+            }
+            self.given.notified().await;
         }
-        let reads = waiting.bytes <= MAX_WAITING_BYTES;
-        drop(waiting);
-        self.to_send.notify_one();
-        reads
+    }
+}
+
+impl Sender {
+    pub(super) fn new(epoch: Instant) -> Sender {
+        let line = Line::new(Time::ZERO, UNLIMITED);
+        let inside = Inside { line, outlets: BTreeMap::new(), armed: Time::NEVER };
+        Sender { epoch, inside: Mutex::new(inside), rearm: Notify::new() }
     }
 
-    /// Returns the next message.
-    pub(super) fn pop(&self) -> Option<Bytes> {
-        let mut waiting = self.waiting.lock();
-        let message = loop {
-            if let Some(message) = waiting.control.pop_front() {
-                break message;
+    /// Runs `work` on the line, then hands out what may go.
+    fn enter<R>(&self, work: impl FnOnce(&mut Inside, Time) -> R) -> R {
+        let mut inside = self.inside.lock();
+        let now = Time::ZERO + self.epoch.elapsed();
+        let result = work(&mut inside, now);
+        while let Some((peer, message)) = inside.line.poll(now) {
+            if let Some(outlet) = inside.outlets.get(&peer) {
+                *outlet.message.lock() = Some(message);
+                outlet.given.notify_one();
             }
-            let Some((since, message)) = waiting.new.pop_front() else { break waiting.past.pop_front()? };
-            if since.elapsed() < STALE {
-                break message;
-            }
-            waiting.bytes -= message.len();
-        };
-        waiting.bytes -= message.len();
-        Some(message)
+        }
+        let next = inside.line.next_timeout(now);
+        if next < inside.armed {
+            inside.armed = next;
+            self.rearm.notify_one();
+        }
+        result
     }
 
-    /// Returns how long the oldest new packet has been waiting.
-    pub(super) fn delay(&self) -> Duration {
-        self.waiting.lock().new.front().map_or(Duration::ZERO, |(since, _)| since.elapsed())
+    /// Changes the rate of the line.
+    pub(super) fn set_rate(&self, bytes_per_s: f64) {
+        self.enter(|inside, now| inside.line.set_rate(now, bytes_per_s));
+    }
+
+    pub(super) fn open(&self, peer: PeerKey) -> Arc<Outlet> {
+        let outlet = Arc::<Outlet>::default();
+        self.enter(|inside, _| {
+            inside.line.open(peer);
+            inside.outlets.insert(peer, outlet.clone());
+        });
+        outlet
+    }
+
+    pub(super) fn close(&self, peer: PeerKey) {
+        self.enter(|inside, _| {
+            inside.line.close(peer);
+            inside.outlets.remove(&peer);
+        });
+    }
+
+    /// Adds a message. Returns false if the node does not read.
+    pub(super) fn push(&self, peer: PeerKey, message: Bytes, urgency: Urgency) -> bool {
+        self.enter(|inside, now| inside.line.push(now, peer, message, urgency))
+    }
+
+    /// Returns the messages that go with a connection's handshake.
+    pub(super) fn first(&self, peer: PeerKey) -> Vec<Bytes> {
+        self.enter(|inside, now| inside.line.take_control(now, peer))
+    }
+
+    /// Reports that a connection has written its message.
+    pub(super) fn ready(&self, peer: PeerKey) {
+        self.enter(|inside, _| inside.line.ready(peer));
+    }
+
+    /// Whether nothing waits, here or at a connection.
+    pub(super) fn is_idle(&self) -> bool {
+        self.enter(|inside, _| inside.line.is_idle())
+    }
+
+    /// Returns for each connection how long its oldest new packet has been waiting.
+    pub(super) fn delays(&self) -> Vec<(PeerKey, Duration)> {
+        self.enter(|inside, now| inside.line.delays(now).collect())
+    }
+
+    /// Hands out what had to wait for its time. Never returns.
+    pub(super) async fn keep_time(&self) {
+        loop {
+            let armed = self.inside.lock().armed;
+            let timer = async {
+                match armed {
+                    Time::NEVER => std::future::pending().await,
+                    at => tokio::time::sleep_until((self.epoch + Duration::from_micros(at.0)).into()).await,
+                }
+            };
+            tokio::select! {
+                () = timer => self.enter(|inside, _| inside.armed = Time::NEVER),
+                () = self.rearm.notified() => {}
+            }
+        }
     }
 }

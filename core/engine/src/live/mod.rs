@@ -1,30 +1,48 @@
 //! Live channels: streams that viewers pass on to each other, on the session's port.
 //!
 //! `playswarm_logic::channel` makes all decisions. [`node`] owns the connections and the clock of a
-//! channel, `link` sends what a connection has to send, and `reader` gives the stream out.
+//! channel and finds its nodes, `link` sends what a connection has to send, and `reader` gives the
+//! stream out. `channels` records which channels are open, and `archive` keeps the past of one.
 
 mod addresses;
+mod archive;
+mod channels;
 mod file;
 mod link;
 mod node;
+mod parts;
+mod pull;
 mod reader;
+mod status;
+mod upload;
 
+pub use archive::{ArchiveOptions, ChannelMinute};
 pub use file::file_rate;
+pub use parts::Part;
 pub use playswarm_proto::live::{BadLink, ChannelKey, ChannelLink, parse as parse_link};
-pub use reader::LiveStream;
+pub use reader::{LiveReadable, LiveStream};
+pub use status::{ChannelHead, ChannelStatus};
+pub use upload::Upload;
+
+/// The protocols in which encoders push, without I/O.
+pub mod protocol {
+    pub use playswarm_proto::{ingest, rtmp};
+}
 
 use crate::error::{Error, Result};
 use crate::random;
-use crate::swarm::listen::Registry;
 use bytes::Bytes;
+use channels::Open;
 use node::Node;
 use parking_lot::Mutex;
 use playswarm_logic::channel::{self, Cast as CastEvent, Input, Source};
 use playswarm_logic::stripe::Cut;
-use playswarm_media::live::Splitter;
-use playswarm_proto::live::{Head, SourceKey};
+use playswarm_proto::live::{CodeId, Head, Shape, SourceKey};
 use std::sync::Arc;
+use std::time::Duration;
+use upload::Feed;
 
+pub(crate) use channels::Channels;
 pub(crate) use node::Surroundings;
 
 /// The description of a cast.
@@ -39,96 +57,40 @@ pub struct CastOptions {
     pub content_type: Option<String>,
     /// Rate of the stream in bytes per second, about. 0 if it is not known: 3 Mbit/s is assumed.
     pub bytes_per_s: u32,
+    /// Stripes of data and of parity. Data is 1, 2, 4, 8 or 16, parity 0, 1 or 2. `None` suits the
+    /// rate: 4 + 1 below 64 kB/s, else 8 + 1.
+    pub stripes: Option<(u8, u8)>,
+    /// Where the stream is archived. `None` keeps no archive.
+    pub archive: Option<ArchiveOptions>,
 }
 
 /// The source of a live channel. Dropping it, and all its streams, takes the channel off the air.
 pub struct Cast {
     open: Arc<Open>,
-    splitter: Mutex<Splitter>,
+    feed: Mutex<Feed>,
 }
 
-/// A live channel that is watched or passed on. Dropping it, and all its streams, leaves the
-/// channel without a word; see [`Channel::leave`].
+/// A live channel that is watched or passed on. A session has one node in a channel, which all its
+/// handles and streams share. Dropping them all leaves the channel without a word; see
+/// [`Channel::leave`].
 #[derive(Clone)]
 pub struct Channel {
     open: Arc<Open>,
-}
-
-/// An open channel. It is closed when the last handle and the last stream are dropped.
-struct Open {
-    node: Arc<Node>,
-    registry: Arc<Registry>,
-}
-
-impl Open {
-    fn new(node: Arc<Node>, registry: Arc<Registry>) -> Arc<Open> {
-        registry.insert(node.key().id(), node.clone());
-        Arc::new(Open { node, registry })
-    }
-
-    fn head(&self) -> Option<ChannelHead> {
-        self.node.look(|channel, _| channel.head().map(|head| ChannelHead::of(head.head())))
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.registry.remove(&self.node.key().id(), Arc::as_ptr(&self.node).cast());
-        self.node.close();
-    }
-}
-
-/// The description of a channel's stream, which its source signed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ChannelHead {
-    /// Name of the channel for people. May be empty.
-    pub name: String,
-    /// Media type of the stream, such as `video/mp2t`. Empty before the source has detected it.
-    pub content_type: String,
-    /// Rate of the stream in bytes per second, about.
-    pub bytes_per_s: u32,
-}
-
-impl ChannelHead {
-    fn of(head: &Head) -> ChannelHead {
-        let (name, content_type) = (head.name.clone(), head.content_type.clone());
-        ChannelHead { name, content_type, bytes_per_s: head.bytes_per_s }
-    }
-}
-
-/// A node's place in a channel.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct ChannelStatus {
-    /// Stripes of the channel; 0 before its head is known.
-    pub stripes: usize,
-    /// Stripes for which this node has a parent.
-    pub fed: usize,
-    /// Nodes from the source to this one, over the longest path.
-    pub depth: usize,
-    /// Nodes that are fed with a stripe here, counted for each stripe.
-    pub children: usize,
-    /// Open connections.
-    pub connections: usize,
-    /// Packets that were verified and new.
-    pub packets: u64,
-    /// Packets that did not verify. Their senders are banned.
-    pub refused: u64,
-    /// Groups that were restored from parity.
-    pub restored: u64,
-    /// Groups that were lost for good.
-    pub lost: u64,
+    link: ChannelLink,
 }
 
 impl Cast {
-    pub(crate) fn start(options: CastOptions, settings: &channel::Config, around: Surroundings) -> Result<Cast> {
+    pub(crate) fn start(options: CastOptions, settings: &channel::Config, around: &Surroundings) -> Result<Cast> {
         let key = SourceKey::from_seed(&match options.key {
             Some(seed) => seed,
             None => new_seed()?,
         });
         let bytes_per_s = if options.bytes_per_s == 0 { ASSUMED_BYTES_PER_S } else { options.bytes_per_s };
-        let cut = Cut::of_rate(bytes_per_s.into());
+        let mut cut = Cut::of_rate(bytes_per_s.into());
+        if let Some((data, parity)) = options.stripes {
+            cut.shape = shape_of(data, parity)
+                .ok_or_else(|| unusable("stripes", &"use 1, 2, 4, 8 or 16 of data, and 0, 1 or 2 of parity"))?;
+        }
         let head = Head {
             key: key.channel(),
             cast: random::number(),
@@ -143,13 +105,17 @@ impl Cast {
             content_type: options.content_type.clone().unwrap_or_default(),
             init: Bytes::new(),
         };
+        let channel = key.channel();
         let source = |now, unix_ms| Source::new(now, unix_ms, key, cut, head);
-        let registry = around.registry.clone();
-        let node = Node::cast(settings, around, source).map_err(|why| unusable("name", &why))?;
-        Ok(Cast {
-            open: Open::new(node, registry),
-            splitter: Mutex::new(Splitter::new(options.content_type.as_deref())),
-        })
+        let start = || Node::cast(settings, around.clone(), source).map_err(|why| unusable("name", &why));
+        let cast = Cast {
+            open: around.channels.cast(channel, around, start)?,
+            feed: Mutex::new(Feed::new(options.content_type)),
+        };
+        if let Some(archive) = &options.archive {
+            cast.open.archive(archive)?;
+        }
+        Ok(cast)
     }
 
     /// Sends bytes of the stream to the channel. They may end anywhere.
@@ -158,10 +124,7 @@ impl Cast {
     ///
     /// [`Error::BadConfig`] if viewers could not join the stream; the text says what to do instead.
     pub fn push(&self, bytes: &[u8]) -> Result<()> {
-        let mut splitter = self.splitter.lock();
-        splitter.push(bytes).map_err(|why| unusable("stream", &why))?;
-        self.pass_on(&mut splitter);
-        Ok(())
+        self.take(&mut self.feed.lock(), bytes)
     }
 
     /// Ends the stream. Viewers receive all pushed bytes before the end.
@@ -170,21 +133,35 @@ impl Cast {
     ///
     /// [`Error::BadConfig`] if viewers could not have joined the stream.
     pub fn end(&self) -> Result<()> {
-        let mut splitter = self.splitter.lock();
-        let finished = splitter.finish().map_err(|why| unusable("stream", &why));
-        self.pass_on(&mut splitter);
+        let finished = self.finish(&mut self.feed.lock());
         self.open.node.tell(Input::Cast(CastEvent::End));
         finished
     }
 
-    fn pass_on(&self, splitter: &mut Splitter) {
-        while let Some(unit) = splitter.poll() {
-            if let Some(init) = unit.init {
-                let content_type = splitter.content_type().unwrap_or_default().to_owned();
-                self.open.node.tell(Input::Cast(CastEvent::Init { init, content_type }));
-            }
-            self.open.node.tell(Input::Cast(CastEvent::Bytes(unit.bytes, unit.restart)));
-        }
+    /// Waits until all that was pushed was handed to the connections, at most this long.
+    pub async fn flush(&self, limit: Duration) {
+        // A connection that does not read must not delay the end of a program.
+        let _ = tokio::time::timeout(limit, self.open.node.all_sent()).await;
+    }
+
+    /// Begins to archive the cast like [`CastOptions::archive`]. What was sent before may be missing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Channel::archive`].
+    pub fn archive(&self, options: &ArchiveOptions) -> Result<()> {
+        self.open.archive(options)
+    }
+
+    /// Waits until the archive of an ended stream is complete: its last minute, and the torrent of the
+    /// whole. Returns at once if there is none.
+    pub async fn archived(&self) {
+        self.open.archived().await;
+    }
+
+    /// Returns the minutes of the archive, the newest 120.
+    pub fn minutes(&self) -> Vec<ChannelMinute> {
+        self.open.minutes(&self.open.node.reachable())
     }
 
     /// Returns the channel's key.
@@ -196,7 +173,7 @@ impl Cast {
     /// as it knows them.
     pub fn link(&self) -> ChannelLink {
         let mut link = ChannelLink::new(self.key());
-        link.at = addresses::reachable(self.open.node.listen_addr()).into_iter().map(Into::into).collect();
+        link.at = self.open.node.reachable().into_iter().map(Into::into).collect();
         link.name = self.head().map(|head| head.name).filter(|name| !name.is_empty());
         link
     }
@@ -218,13 +195,10 @@ impl Cast {
 }
 
 impl Channel {
-    pub(crate) fn join(link: &ChannelLink, settings: &channel::Config, around: Surroundings) -> Channel {
-        let registry = around.registry.clone();
-        let node = Node::watch(link.key, settings, around);
-        for addr in &link.at {
-            node.dial_by_name(addr.clone());
-        }
-        Channel { open: Open::new(node, registry) }
+    pub(crate) fn join(link: &ChannelLink, settings: &channel::Config, around: &Surroundings) -> Channel {
+        let open = around.channels.join(link.key, around, || Node::watch(link.key, settings, around.clone()));
+        link.at.iter().for_each(|addr| open.node.add(addr));
+        Channel { open, link: link.clone() }
     }
 
     /// Opens the stream. It begins a margin behind the newest group, with the init bytes.
@@ -232,9 +206,20 @@ impl Channel {
         LiveStream::new(self.open.clone())
     }
 
+    /// Opens the stream this much behind the newest group, as far as it is held. It begins with a
+    /// place at which a player can begin, so zero is the newest such place.
+    pub fn stream_behind(&self, behind: Duration) -> LiveStream {
+        LiveStream::behind(self.open.clone(), behind)
+    }
+
     /// Returns the channel's key.
     pub fn key(&self) -> ChannelKey {
         self.open.node.key()
+    }
+
+    /// Returns the link by which the channel was found.
+    pub fn link(&self) -> &ChannelLink {
+        &self.link
     }
 
     /// Returns the description of the stream, once a node has sent it.
@@ -248,16 +233,63 @@ impl Channel {
         reader::on_air(&self.open).await
     }
 
+    /// Waits until the stream has ended and all of it is here, or the channel was left.
+    pub async fn ended(&self) {
+        self.open.node.over().await;
+    }
+
+    /// Begins to archive the channel: its minutes are written from the stream, missing ones are
+    /// downloaded, and all are seeded until the channel is left. Only what the source archives can be.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadArgument`] if the channel has an archive in this session already,
+    /// [`Error::BadConfig`], [`Error::Storage`], [`Error::Closed`].
+    pub fn archive(&self, options: &ArchiveOptions) -> Result<()> {
+        self.open.archive(options)
+    }
+
+    /// Waits until all of an ended stream that can be had is in the archive. Returns at once if there
+    /// is none.
+    pub async fn archived(&self) {
+        self.open.archived().await;
+    }
+
+    /// Returns the minutes that the source has announced, the newest 120.
+    pub fn minutes(&self) -> Vec<ChannelMinute> {
+        self.open.minutes(&self.open.node.dialled())
+    }
+
     /// Returns the node's place in the channel.
     pub fn status(&self) -> ChannelStatus {
         self.open.node.status()
     }
 
-    /// Leaves the channel once the nodes that are fed here have other parents, or after 1.5 s.
+    /// Returns whether other handles or streams of this session use the channel.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.open) > 1
+    }
+
+    /// Leaves the channel, for all handles of this session. Returns once the nodes that are fed here
+    /// have other parents, or after 1.5 s. Streams then end.
     pub async fn leave(&self) {
         self.open.node.leave().await;
     }
 }
+
+/// Parses a link to a channel, of which there must be one. [`parse_link`] also tells other texts.
+///
+/// # Errors
+///
+/// [`Error::BadLink`].
+pub fn channel_link(text: &str) -> Result<ChannelLink> {
+    let bad = |why| Error::BadLink { given: text.chars().take(SHOWN_LINK_CHARS).collect(), why };
+    let none = || bad("write one such as playswarm:KEY?at=HOST:PORT".to_owned());
+    parse_link(text).ok_or_else(none)?.map_err(|why| bad(why.to_string()))
+}
+
+/// Most characters of a link in a message.
+const SHOWN_LINK_CHARS: usize = 80;
 
 /// Draws the seed of a channel's secret key, for [`CastOptions::key`]. Its owner alone can cast to the
 /// channel.
@@ -270,6 +302,21 @@ pub fn new_seed() -> Result<[u8; 32]> {
     let no_randomness = |e: getrandom::Error| Error::Io { doing: "drawing a secret key", source: e.into() };
     getrandom::fill(&mut seed).map_err(no_randomness)?;
     Ok(seed)
+}
+
+/// Returns the key of the channel whose secret key has this seed.
+pub fn channel_key(seed: &[u8; 32]) -> ChannelKey {
+    SourceKey::from_seed(seed).channel()
+}
+
+/// Returns the shape with the cheapest code that makes so much parity.
+fn shape_of(data: u8, parity: u8) -> Option<Shape> {
+    let code = match parity {
+        0 => CodeId::None,
+        1 => CodeId::Xor,
+        _ => CodeId::ReedSolomon,
+    };
+    Shape::new(data, parity, code)
 }
 
 fn unusable(name: &str, why: &dyn std::fmt::Display) -> Error {

@@ -17,7 +17,8 @@ pub(crate) use choose::{Seen, choose};
 pub use media_type::{content_type, is_playable, natural_cmp};
 pub use playswarm_proto::metainfo::{
     BadMetainfo, FileEntry, MAX_FILES, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, MAX_PIECE_BYTES,
-    MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MAX_TRACKERS, MAX_URL_BYTES, MIN_PIECE_BYTES, Tracker, Trackers, sanitize,
+    MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MAX_TRACKERS, MAX_URL_BYTES, MIN_PIECE_BYTES, Tracker, Trackers, WebSeed,
+    WebSeeds, sanitize,
 };
 pub use playswarm_proto::{InfoHash, Metainfo};
 pub use sidecars::{Sidecars, Subtitle};

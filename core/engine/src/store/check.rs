@@ -6,7 +6,6 @@ use super::files::Source;
 use crate::error::{Error, Result};
 use bytes::BytesMut;
 use playswarm_logic::PieceIndex;
-use playswarm_proto::sha1::Sha1;
 use std::sync::Arc;
 
 /// Bytes that are read and hashed at once.
@@ -22,6 +21,10 @@ impl Store {
         if self.has(piece) && self.piece(piece).await?.is_some() {
             // Reading the piece hashed it.
             return Ok(true);
+        }
+        if !self.proof().is_by_piece() {
+            // Nothing tells a piece that is here from a hole.
+            return Ok(false);
         }
         let store = self.clone();
         let work = move || {
@@ -50,14 +53,14 @@ impl Store {
         let layout = self.torrent.layout;
         let (start, length) = (layout.start_of(PieceIndex(piece)), layout.bytes_of(PieceIndex(piece)) as usize);
         let mut part = BytesMut::zeroed(length.min(PART_BYTES));
-        let mut hash = Sha1::new();
+        let mut check = self.proof().check();
         for at in (0..length).step_by(PART_BYTES) {
             let part = &mut part[..PART_BYTES.min(length - at)];
             if self.files.read(start + at as u64, part, source).is_err() {
                 return false;
             }
-            hash.update(part);
+            check.update(part);
         }
-        self.torrent.hash_of(piece) == Some(&hash.finish()[..])
+        self.proof().confirms(piece, check)
     }
 }

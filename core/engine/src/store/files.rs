@@ -420,6 +420,12 @@ impl Files {
     }
 
     /// Returns the number of open files.
+    /// Uses this handle for one of our files.
+    #[cfg(test)]
+    pub(super) fn replace_handle(&self, index: usize, file: File) {
+        self.open.add(index, Source::Ours, file, true);
+    }
+
     #[cfg(test)]
     pub(super) fn open_count(&self) -> usize {
         self.open.count()

@@ -77,7 +77,7 @@ impl Store {
     /// As [`Store::piece`].
     pub(crate) async fn block(self: &Arc<Self>, piece: PieceIndex, begin: u32, length: u32) -> Result<Option<Bytes>> {
         let end = begin.checked_add(length).filter(|end| length > 0 && *end <= self.torrent.layout.bytes_of(piece));
-        let Some(end) = end else { return Ok(None) };
+        let Some(end) = end.filter(|_| !self.state.lock().is_sealed()) else { return Ok(None) };
         let part = |whole: Bytes| whole.slice(begin as usize..end as usize);
         match self.whereabouts(piece) {
             Whereabouts::Cached(whole) => return Ok(Some(part(whole))),

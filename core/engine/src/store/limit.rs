@@ -117,7 +117,7 @@ impl Store {
         for run in runs(pieces) {
             // A missing piece is neither on disk nor being written, and cannot be before `disk` is
             // free.
-            let punched = self.files.punch(run.clone(), |neighbour| !self.has(PieceIndex(neighbour)));
+            let punched = self.files.punch(run.clone(), |neighbour| !self.state.lock().have.get(neighbour));
             if let Err(e) = punched {
                 if !is_unsupported(&e) {
                     tracing::warn!(error = %e, "disk space could not be freed");
@@ -160,7 +160,7 @@ fn is_unsupported(e: &Error) -> bool {
 }
 
 /// Returns ascending numbers as ranges without gaps.
-fn runs(pieces: &[u32]) -> impl Iterator<Item = Range<u32>> + '_ {
+pub(super) fn runs(pieces: &[u32]) -> impl Iterator<Item = Range<u32>> + '_ {
     pieces.chunk_by(|a, b| a + 1 == *b).map(|run| run[0]..run[run.len() - 1] + 1)
 }
 

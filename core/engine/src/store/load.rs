@@ -7,7 +7,6 @@ use bytes::Bytes;
 use playswarm_logic::PieceIndex;
 #[cfg(test)]
 use playswarm_logic::{BLOCK_BYTES, BlockRef};
-use playswarm_proto::sha1::sha1;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -53,18 +52,29 @@ impl Store {
     /// Returns the piece if it is in memory.
     pub(crate) fn try_piece(&self, piece: PieceIndex) -> Option<Bytes> {
         let mut state = self.state.lock();
+        if state.is_sealed() {
+            return None;
+        }
         let bytes = state.cache.get(piece.0)?;
         state.touch(piece.0);
         Some(bytes)
     }
 
     /// Returns the piece, from disk if necessary. All concurrent callers share one read. `None`
-    /// where the piece is not present.
+    /// where the piece is not present, or may not be shown yet.
     ///
     /// # Errors
     /// [`Error::Storage`] where it cannot be read at the moment, [`Error::Closed`] after
     /// [`Store::close`].
     pub(crate) async fn piece(self: &Arc<Self>, piece: PieceIndex) -> Result<Option<Bytes>> {
+        if self.state.lock().is_sealed() {
+            return Ok(None);
+        }
+        self.sealed_piece(piece).await
+    }
+
+    /// Returns the piece like [`Store::piece`], also if no reader may see it yet.
+    pub(super) async fn sealed_piece(self: &Arc<Self>, piece: PieceIndex) -> Result<Option<Bytes>> {
         let loaded = match self.begin_load(piece.0) {
             Ok(waiting) => waiting.await.unwrap_or(Loaded::Closed),
             Err(at_once) => at_once,
@@ -171,7 +181,7 @@ impl Store {
         self.recycle_all(dropped);
         let mut buffer = self.buffer(length as usize);
         let read = self.files.read(self.torrent.layout.start_of(PieceIndex(piece)), &mut buffer, source);
-        let right = read.is_ok() && self.torrent.hash_of(piece) == Some(&sha1(&buffer)[..]);
+        let right = read.is_ok() && self.proof().accepts(piece, &buffer);
         self.state.lock().loading_bytes -= u64::from(length);
         if right {
             self.proven(piece);

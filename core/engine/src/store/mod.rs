@@ -33,10 +33,12 @@ mod suspect;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod write;
 
 pub(crate) use limit::memory_for_pieces;
-pub(crate) use saved_metainfo::load_saved_metainfo;
+pub(crate) use saved_metainfo::{load_saved_metainfo, load_saved_tree};
+pub(crate) use whole::WholeVerdict;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -49,11 +51,11 @@ use parking_lot::{Mutex, RwLock};
 use piece_buffer::Blame;
 use playswarm_logic::evict::Reader;
 use playswarm_logic::{Bits, PieceIndex};
-use playswarm_proto::sha1::sha1;
+use playswarm_proto::Proof;
 use record::Record;
 use state::{Claims, State};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -174,6 +176,8 @@ pub(crate) struct Store {
     giving: give::Giving,
     /// Changes after each finished write, for tasks that wait for all writes.
     progress: watch::Sender<u64>,
+    /// The proof that the whole file gave, once it is proven.
+    learned: OnceLock<Proof>,
     /// Serializes syncs.
     syncing: Mutex<()>,
 }
@@ -217,6 +221,7 @@ impl Store {
         let (events, heard) = mpsc::unbounded_channel();
         let mut state = State::new(layout, claims, options.disk_limit_bytes != 0);
         state.tails = torrent.padded_tails();
+        state.whole = whole::Stage::at_opening(&torrent.proof);
         let store = Store {
             state: Mutex::new(state),
             buffer_pool: Mutex::new(BufferPool::new(
@@ -228,6 +233,7 @@ impl Store {
             load_permits: Semaphore::new(loads),
             giving: give::Giving::default(),
             progress: watch::Sender::new(0),
+            learned: OnceLock::new(),
             syncing: Mutex::new(()),
             torrent,
             options,
@@ -254,14 +260,27 @@ impl Store {
         told
     }
 
-    /// Returns whether this piece is verified or claimed to be in files.
+    /// Returns whether this piece is verified or claimed to be in files, and may be shown.
     pub(crate) fn has(&self, piece: PieceIndex) -> bool {
-        self.state.lock().have.get(piece.0)
+        let state = self.state.lock();
+        state.have.get(piece.0) && !state.is_sealed()
+    }
+
+    /// Returns the pieces of [`Store::have`] that may be shown.
+    pub(crate) fn shown(&self) -> Bits {
+        let state = self.state.lock();
+        if state.is_sealed() { Bits::new(state.have.len()) } else { state.have.clone() }
     }
 
     /// Returns the number of contiguous bytes from `position` on that are present, at most `most`.
     pub(crate) fn ready_within(&self, position: u64, most: u64) -> u64 {
-        self.torrent.layout.bytes_here(&self.state.lock().have, position, most)
+        let state = self.state.lock();
+        if state.is_sealed() { 0 } else { self.torrent.layout.bytes_here(&state.have, position, most) }
+    }
+
+    /// Returns what the bytes are checked against.
+    pub(crate) fn proof(&self) -> &Proof {
+        self.learned.get().unwrap_or(&self.torrent.proof)
     }
 
     /// Returns the bytes in memory: verified, incomplete and unwritten pieces, and pooled
@@ -274,6 +293,11 @@ impl Store {
     /// Returns the bytes of the pieces in our files.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.state.lock().disk_bytes
+    }
+
+    /// Returns the path of our file of this number, or where it would be.
+    pub(crate) fn path(&self, file: usize) -> PathBuf {
+        self.files.path(file, files::Source::Ours)
     }
 
     /// Sets the readers' positions, which decide what stays in memory and on disk.
@@ -421,15 +445,25 @@ fn open_on_disk(torrent: &Arc<Metainfo>, options: &StoreOptions) -> Result<(File
         tracing::info!(lost = lost.len(), "files are missing or shorter than they were");
         record.set_all(&lost, false)?;
     }
+    if !torrent.proof.is_by_piece() {
+        // A power cut may have taken their bytes, and nothing would tell.
+        let unsynced: Vec<u32> = ours.iter_ones().filter(|piece| !synced.get(*piece)).collect();
+        record.set_all(&unsynced, false)?;
+        for piece in unsynced {
+            ours.set(piece, false);
+        }
+    }
     for piece in torrent.pad_pieces() {
         let length = torrent.layout.bytes_of(piece) as usize;
-        if !ours.get(piece.0) && torrent.hash_of(piece.0) == Some(&sha1(&vec![0; length])[..]) {
+        if !ours.get(piece.0) && torrent.proof.accepts(piece.0, &vec![0; length]) {
             // A piece of zeros in pad files needs no file.
             ours.set(piece.0, true);
             needless.push(piece.0);
         }
     }
-    let mut theirs = files.their_claims();
+    // Without hashes of pieces, nothing tells a file of the same name from the wanted one.
+    let is_by_piece = torrent.proof.is_by_piece();
+    let mut theirs = if is_by_piece { files.their_claims() } else { Bits::new(torrent.layout.pieces()) };
     let mut unproven = theirs.clone();
     for piece in ours.iter_ones() {
         theirs.set(piece, false);

@@ -2,12 +2,12 @@
 
 use super::piece_buffer::{Filled, PieceBuffer, Whole, block_digests, distinct};
 use super::state::State;
+use super::whole::Stage;
 use super::{NEW_SIXTEENTHS, Put, Store, StoreEvent, Verdict};
 #[cfg(test)]
 use playswarm_logic::Bits;
 use playswarm_logic::PieceIndex;
 use playswarm_logic::torrent::Ticket;
-use playswarm_proto::sha1::sha1;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -29,7 +29,7 @@ impl Store {
         let (piece, bytes) = (block.piece.0, layout.bytes_of(block.piece) as usize);
         let piece_buffer = {
             let mut state = self.state.lock();
-            if state.closed || state.have.get(piece) {
+            if state.closed || state.have.get(piece) || state.whole == Stage::Wrong {
                 return Put::Ignored;
             }
             let present = state.piece_buffers.get(&piece).cloned();
@@ -135,7 +135,7 @@ impl Store {
 
     fn judge(&self, piece: u32, whole: Whole) -> Verdict {
         let Whole { buffer, givers, known } = whole;
-        if self.torrent.hash_of(piece) != Some(&sha1(&buffer)[..]) {
+        if !self.proof().accepts(piece, &buffer) {
             let distinct = distinct(givers.clone());
             // The caller knows a single giver already.
             if distinct.len() > 1 {
@@ -167,6 +167,10 @@ impl Store {
         let dropped = {
             let mut state = self.state.lock();
             state.remove_piece_buffer(piece);
+            if state.whole == Stage::Wrong {
+                return Verdict::NotWhole;
+            }
+            state.whole.piece_came();
             // The piece may have been claimed in the meantime; then it is on disk.
             let unwritten = !self.options.read_only && state.source_of(piece).is_none();
             state.have.set(piece, true);

@@ -29,7 +29,8 @@ use super::saved_metainfo;
 use crate::error::{Error, Result};
 use crate::metainfo::Metainfo;
 use parking_lot::Mutex;
-use playswarm_logic::Bits;
+use playswarm_logic::{Bits, Layout, PieceIndex};
+use playswarm_proto::tiger_tree::Level;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -128,10 +129,13 @@ impl Record {
             let found =
                 if read_only { read_first(&state_dir, torrent) } else { lock_first(&state_dir, torrent, false)? };
             if let Some((file, path)) = found {
-                if let Some(said) = read_contents(&file, torrent).map_err(|e| storage_error("read", &path, e))? {
+                let said = read_contents(&file, torrent).map_err(|e| storage_error("read", &path, e))?;
+                let is_current = said.as_ref().is_some_and(|(_, layout)| *layout == torrent.layout);
+                if let Some((said, _)) = said {
                     contents = said;
-                } else if !read_only {
-                    write_empty(&file, torrent).map_err(|e| storage_error("write", &path, e))?;
+                }
+                if !is_current && !read_only {
+                    write_contents(&file, torrent, &contents).map_err(|e| storage_error("write", &path, e))?;
                 }
                 if !read_only {
                     let (written, synced) = (contents.written.clone(), contents.synced.clone());
@@ -161,9 +165,10 @@ impl Record {
                 "this torrent is open in this folder in too many processes; end one of them, or choose another folder",
             )));
         };
-        write_empty(&file, &self.torrent).map_err(|e| storage_error("write", &path, e))?;
-        saved_metainfo::save_metainfo(&state_dir, &self.torrent);
         let bits = Bits::new(self.torrent.layout.pieces());
+        let empty = Contents { written: bits.clone(), synced: bits.clone(), owned: HashMap::new() };
+        write_contents(&file, &self.torrent, &empty).map_err(|e| storage_error("write", &path, e))?;
+        saved_metainfo::save_metainfo(&state_dir, &self.torrent);
         *state = State::Open(Open { file, path, fresh: true, written: bits.clone(), synced: bits });
         Ok(())
     }
@@ -182,16 +187,21 @@ impl Record {
         }
     }
 
+    /// Saves the tree of a file that hashes name, which bytes proved. Does nothing where there is no
+    /// record.
+    pub(super) fn save_tree(&self, tree: &Level) {
+        if let (State::Open(_), Some(folder)) = (&*self.state.lock(), &self.folder)
+            && let Ok(state_dir) = folder.below(Path::new(STATE_DIR), false)
+        {
+            saved_metainfo::save_tree(&state_dir, &self.torrent.info_hash, tree);
+        }
+    }
+
     /// Records that a file or folder is ours, or no longer ours. Entry 0 is the torrent's own
     /// folder, entry `n + 1` its file `n`. Does nothing once closed.
     pub(super) fn own(&self, entry: u32, owned: Option<Owned>) -> Result<()> {
-        let mut bytes = [0; OWNED_BYTES];
-        if let Some(Owned { name, identity }) = owned {
-            bytes[..4].copy_from_slice(&(name + 1).to_le_bytes());
-            bytes[8..16].copy_from_slice(&identity.inode.to_le_bytes());
-            bytes[16..].copy_from_slice(&identity.born_ns.to_le_bytes());
-        }
-        let at = bits_end(&self.torrent, 2) + entry as usize * OWNED_BYTES;
+        let bytes = owned_bytes(owned);
+        let at = bits_end(self.torrent.layout, 2) + entry as usize * OWNED_BYTES;
         self.while_open(|open| open.file.write_all_at(&bytes, at as u64))
     }
 
@@ -206,7 +216,7 @@ impl Record {
         let torrent = &self.torrent;
         self.while_open(|open| {
             if !on {
-                set_bits(&open.file, &mut open.synced, bits_end(torrent, 1), pieces, false)?;
+                set_bits(&open.file, &mut open.synced, bits_end(torrent.layout, 1), pieces, false)?;
             }
             set_bits(&open.file, &mut open.written, HEADER_BYTES, pieces, on)
         })
@@ -218,7 +228,7 @@ impl Record {
         let torrent = &self.torrent;
         self.while_open(|open| {
             let still: Vec<u32> = pieces.iter().copied().filter(|p| open.written.get(*p)).collect();
-            set_bits(&open.file, &mut open.synced, bits_end(torrent, 1), &still, true)?;
+            set_bits(&open.file, &mut open.synced, bits_end(torrent.layout, 1), &still, true)?;
             open.file.sync_data()?;
             if let Some(folder) = self.folder.as_ref().filter(|_| open.fresh) {
                 folder.sync_names(Path::new(STATE_DIR))?;
@@ -332,12 +342,13 @@ fn lock(file: &File, tries: u32) -> bool {
 }
 
 /// Returns the end of the header and the given number of bit fields.
-fn bits_end(torrent: &Metainfo, fields: usize) -> usize {
-    HEADER_BYTES + fields * torrent.layout.pieces().div_ceil(8) as usize
+fn bits_end(layout: Layout, fields: usize) -> usize {
+    HEADER_BYTES + fields * layout.pieces().div_ceil(8) as usize
 }
 
-fn total_bytes(torrent: &Metainfo) -> usize {
-    bits_end(torrent, 2) + (torrent.files.len() + 1) * OWNED_BYTES
+/// Returns the length of the torrent's record if its pieces have this layout.
+fn record_bytes(torrent: &Metainfo, layout: Layout) -> usize {
+    bits_end(layout, 2) + (torrent.files.len() + 1) * OWNED_BYTES
 }
 
 fn header(torrent: &Metainfo) -> [u8; HEADER_BYTES] {
@@ -352,32 +363,77 @@ fn header(torrent: &Metainfo) -> [u8; HEADER_BYTES] {
     header
 }
 
-fn write_empty(file: &File, torrent: &Metainfo) -> io::Result<()> {
+fn write_contents(file: &File, torrent: &Metainfo, contents: &Contents) -> io::Result<()> {
+    let mut all = [&header(torrent)[..], contents.written.as_bytes(), contents.synced.as_bytes()].concat();
+    for entry in 0..=torrent.files.len() as u32 {
+        all.extend(owned_bytes(contents.owned.get(&entry).copied()));
+    }
+    // One of another length counts as damaged until this is done.
     file.set_len(0)?;
-    file.set_len(total_bytes(torrent) as u64)?;
-    file.write_all_at(&header(torrent), 0)
+    file.write_all_at(&all, 0)
 }
 
-/// Reads the record; `None` where it is damaged, or of another torrent or version.
-fn read_contents(mut file: &File, torrent: &Metainfo) -> io::Result<Option<Contents>> {
-    let (pieces, length) = (torrent.layout.pieces(), total_bytes(torrent));
-    if file.metadata()?.len() != length as u64 {
+/// Reads the record, and returns the layout in which it was written; `None` where it is damaged, or
+/// of another torrent or version.
+fn read_contents(mut file: &File, torrent: &Metainfo) -> io::Result<Option<(Contents, Layout)>> {
+    let mut head = [0; HEADER_BYTES];
+    let there = file.metadata()?.len();
+    if there < HEADER_BYTES as u64 {
+        return Ok(None);
+    }
+    file.read_exact_at(&mut head, 0)?;
+    let Some(layout) = layout_of(&head, torrent) else { return Ok(None) };
+    let length = record_bytes(torrent, layout);
+    if there != length as u64 {
         return Ok(None);
     }
     let mut all = Vec::with_capacity(length);
     file.by_ref().take(length as u64).read_to_end(&mut all)?;
-    if all.len() != length || all[..HEADER_BYTES] != header(torrent) {
+    if all.len() != length {
         return Ok(None);
     }
     let field = |n| {
-        let bytes = &all[bits_end(torrent, n)..bits_end(torrent, n + 1)];
+        let bytes = &all[bits_end(layout, n)..bits_end(layout, n + 1)];
         // A spare bit that is set is damage.
-        Bits::from_bitfield(bytes, pieces).filter(|bits| bits.as_bytes() == bytes)
+        let bits = Bits::from_bitfield(bytes, layout.pieces()).filter(|bits| bits.as_bytes() == bytes)?;
+        Some(if layout == torrent.layout { bits } else { translate(&bits, layout, torrent.layout) })
     };
     let (Some(written), Some(synced)) = (field(0), field(1)) else { return Ok(None) };
-    let owned = all[bits_end(torrent, 2)..].chunks_exact(OWNED_BYTES).zip(0u32..);
+    let owned = all[bits_end(layout, 2)..].chunks_exact(OWNED_BYTES).zip(0u32..);
     let owned = owned.filter_map(|(entry, n)| Some((n, read_owned(entry)?))).collect();
-    Ok(Some(Contents { written, synced, owned }))
+    Ok(Some((Contents { written, synced, owned }, layout)))
+}
+
+/// Returns the layout of a record with this header. That of a file that hashes name may have pieces
+/// of another length: it depends on the tree that was known.
+fn layout_of(head: &[u8; HEADER_BYTES], torrent: &Metainfo) -> Option<Layout> {
+    let mut expected = header(torrent);
+    if torrent.named.is_some() {
+        expected[40..44].copy_from_slice(&head[40..44]);
+    }
+    let piece_bytes = u32::from_le_bytes(*head[40..].first_chunk()?);
+    Layout::new(torrent.layout.total_bytes(), piece_bytes).filter(|_| *head == expected)
+}
+
+/// Returns the pieces of one layout whose bytes are all in pieces of another one.
+fn translate(bits: &Bits, from: Layout, to: Layout) -> Bits {
+    let mut translated = Bits::new(to.pieces());
+    for piece in (0..to.pieces()).map(PieceIndex) {
+        let start = to.start_of(piece);
+        let bytes = start..start + u64::from(to.bytes_of(piece));
+        translated.set(piece.0, from.pieces_of(bytes).all(|part| bits.get(part.0)));
+    }
+    translated
+}
+
+fn owned_bytes(owned: Option<Owned>) -> [u8; OWNED_BYTES] {
+    let mut bytes = [0; OWNED_BYTES];
+    if let Some(Owned { name, identity }) = owned {
+        bytes[..4].copy_from_slice(&(name + 1).to_le_bytes());
+        bytes[8..16].copy_from_slice(&identity.inode.to_le_bytes());
+        bytes[16..].copy_from_slice(&identity.born_ns.to_le_bytes());
+    }
+    bytes
 }
 
 fn read_owned(entry: &[u8]) -> Option<Owned> {

@@ -5,6 +5,7 @@ use super::cache::Cache;
 use super::files::Source;
 use super::load::Loaded;
 use super::piece_buffer::PieceBuffer;
+use super::whole::Stage;
 use super::write::Queue;
 use playswarm_logic::evict::{Held, Reader};
 use playswarm_logic::{Bits, Layout, PieceIndex};
@@ -56,6 +57,8 @@ pub(super) struct State {
     /// Whether the whole torrent is wanted. Other programs' files are then checked, and copied
     /// where ours would be incomplete.
     pub(super) gathering: bool,
+    /// How far the hash of the whole file is checked.
+    pub(super) whole: Stage,
     pub(super) closed: bool,
 }
 
@@ -102,8 +105,14 @@ impl State {
             tails: BTreeMap::new(),
             doubted: HashSet::new(),
             gathering: false,
+            whole: Stage::Unneeded,
             closed: false,
         }
+    }
+
+    /// Whether no piece may be shown yet, since only the whole file proves them.
+    pub(super) fn is_sealed(&self) -> bool {
+        self.whole.is_sealed()
     }
 
     /// Returns the owner of the files that contain the piece.

@@ -181,6 +181,12 @@ impl State {
             self.cache.pinned_bytes()
         }
     }
+
+    /// Notes that the write of a piece of this length is over.
+    fn end_write(&mut self, length: usize) {
+        self.writing_bytes -= length as u64;
+        self.queue.writing = None;
+    }
 }
 
 impl Store {
@@ -196,7 +202,9 @@ impl Store {
         while let Some((piece, bytes)) = self.next_to_write() {
             let result = self.write_piece(piece, &bytes);
             drop(bytes);
-            self.wrote(piece, result);
+            if let Some(result) = result {
+                self.wrote(piece, result);
+            }
             self.progress.send_modify(|n| *n += 1);
         }
         self.progress.send_modify(|n| *n += 1);
@@ -218,25 +226,36 @@ impl Store {
         None
     }
 
-    fn write_piece(self: &Arc<Self>, piece: u32, bytes: &[u8]) -> Result<()> {
+    /// Writes and records a piece. `None` if it was given up before the disk was free.
+    fn write_piece(self: &Arc<Self>, piece: u32, bytes: &[u8]) -> Option<Result<()>> {
         self.make_room_on_disk(bytes.len() as u64);
         let _disk = self.disk.read();
+        {
+            // A whole file that proves wrong is thrown away with what waits to be written.
+            let mut state = self.state.lock();
+            if !state.cache.has(piece) {
+                state.end_write(bytes.len());
+                return None;
+            }
+        }
         let mut news = Vec::new();
         let written = self.files.write(self.torrent.layout.start_of(PieceIndex(piece)), bytes, &mut news);
         self.heed(news);
         // Data first, then the bit: a kill in between costs a piece. The reverse order would leave
         // a bit without its piece.
         let recorded = written.and_then(|()| self.record.set(piece, true));
+        if recorded.is_ok() {
+            self.save_tree_of(piece);
+        }
         let mut state = self.state.lock();
-        state.writing_bytes -= bytes.len() as u64;
-        state.queue.writing = None;
+        state.end_write(bytes.len());
         if recorded.is_ok() {
             state.set_on_disk(piece, true);
             state.trust(piece);
             state.cache.unpin(piece);
             state.unsynced.push(piece);
         }
-        recorded
+        Some(recorded)
     }
 
     fn wrote(self: &Arc<Self>, piece: u32, result: Result<()>) {

@@ -189,7 +189,7 @@ impl Swarm {
     }
 
     /// Spawns work that enters the state again.
-    fn spawn_with<T, F>(&self, what: T, work: impl FnOnce(Arc<Swarm>, T) -> F)
+    pub(super) fn spawn_with<T, F>(&self, what: T, work: impl FnOnce(Arc<Swarm>, T) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -206,6 +206,8 @@ impl Swarm {
 
     fn pass_on(&self, event: Event) {
         match &event {
+            // The hash of the whole file decides that.
+            Event::Completed if self.content().is_some_and(|c| c.torrent.proof.is_settled_by_whole()) => return,
             Event::PeerDisconnected { addr, why, .. } => tracing::debug!(%addr, why, "gone"),
             Event::PeerBanned { addr, why, .. } => tracing::debug!(%addr, why, "banned"),
             _ => {}

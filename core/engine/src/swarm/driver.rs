@@ -9,7 +9,7 @@
 use crate::config::Config;
 use crate::discovery::{self, Discovery};
 use crate::error::{Error, Result};
-use crate::metainfo::{InfoHash, Metainfo, Trackers};
+use crate::metainfo::{BadMetainfo, InfoHash, Metainfo, Trackers, WebSeeds};
 use crate::status::Event;
 use crate::store::{Store, StoreOptions};
 use crate::swarm::door::Door;
@@ -17,20 +17,23 @@ use crate::swarm::link::Link;
 use crate::swarm::listen::Host;
 use crate::swarm::named;
 use crate::swarm::rates::RateLimits;
+use crate::swarm::sources::Sources;
 use crate::swarm::transport::Transport;
 use parking_lot::Mutex;
 use playswarm_logic::torrent::{self, Content as Known, Greeting, Input, Origin, Torrent};
 use playswarm_logic::{BLOCK_BYTES, Bits, Machine, PieceIndex};
-use playswarm_proto::PeerAddress;
+use playswarm_proto::proof::Mismatch;
 use playswarm_proto::sha1::sha1;
+use playswarm_proto::{AddressClass, PeerAddress};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, SetOnce, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 /// A torrent and its store, once both are known.
 pub(crate) struct Content {
@@ -64,7 +67,16 @@ pub(crate) struct Swarm {
     /// Wakes readers when a piece was completed or lost, or the swarm is closed.
     pub(super) news: Notify,
     pub(super) events: broadcast::Sender<Event>,
-    trackers: Trackers,
+    pub(super) trackers: Trackers,
+    /// Web seeds that the link names.
+    pub(super) web_seeds: WebSeeds,
+    /// Held while the store is opened. Peers and servers may send the info dictionary at once.
+    beginning: tokio::sync::Mutex<()>,
+    pub(super) sources: Sources,
+    /// Whether it is a file that hashes name. No network of BitTorrent may learn of it.
+    is_named: bool,
+    /// The reason why the whole file is not the named one.
+    pub(super) wrong: OnceLock<Mismatch>,
     closed: watch::Sender<bool>,
     /// Pieces being hashed. The store is closed after they end; otherwise they would be fetched
     /// twice.
@@ -77,9 +89,14 @@ pub(crate) struct Swarm {
 pub(crate) struct Start {
     pub(crate) info_hash: InfoHash,
     pub(crate) trackers: Trackers,
+    /// Web seeds beside those of the metainfo.
+    pub(crate) web_seeds: WebSeeds,
     pub(crate) peers: Vec<PeerAddress>,
-    /// The metainfo, if known. Otherwise its info dictionary is requested from peers.
+    /// The metainfo, if known. Otherwise its info dictionary is requested from peers, and from the
+    /// servers that may have the torrent file.
     pub(crate) torrent: Option<Arc<Metainfo>>,
+    /// These servers, and the class of the address that named them.
+    pub(crate) servers: (Vec<Url>, AddressClass),
 }
 
 impl Swarm {
@@ -95,7 +112,11 @@ impl Swarm {
         rates: Arc<RateLimits>,
         shared: &Arc<discovery::Shared>,
     ) -> Result<Arc<Swarm>> {
-        let settings = settings(start.info_hash, &config, &transport, shared);
+        let mut settings = settings(start.info_hash, &config, &transport, shared);
+        let is_named = start.torrent.as_ref().is_some_and(|torrent| torrent.named.is_some());
+        if is_named {
+            (settings.dht, settings.pex, settings.slot_index) = (false, false, false);
+        }
         let swarm = Arc::new_cyclic(|this| Swarm {
             info_hash: start.info_hash,
             config,
@@ -112,17 +133,27 @@ impl Swarm {
             news: Notify::new(),
             events: broadcast::channel(1024).0,
             trackers: start.trackers.clone(),
+            web_seeds: start.web_seeds,
+            beginning: tokio::sync::Mutex::default(),
+            sources: Sources::default(),
+            is_named,
+            wrong: OnceLock::new(),
             closed: watch::channel(false).0,
             verifying: TaskTracker::new(),
             runtime: Handle::current(),
             this: this.clone(),
         });
         let private = start.torrent.as_ref().is_some_and(|t| t.private);
-        if let Some(torrent) = start.torrent {
-            swarm.begin(torrent).await?;
+        let (servers, named_by) = start.servers;
+        match start.torrent {
+            Some(torrent) => swarm.begin(torrent).await?,
+            None if servers.is_empty() || !swarm.config.web_seeds => {}
+            None => drop(tokio::spawn(swarm.clone().fetch_metainfo(servers, named_by))),
         }
         swarm.add_peers(start.peers.iter().chain(&swarm.config.peers));
-        swarm.discover(start.trackers, private);
+        if !is_named {
+            swarm.discover(start.trackers, private);
+        }
         tokio::spawn(swarm.clone().keep_time());
         Ok(swarm)
     }
@@ -145,6 +176,7 @@ impl Swarm {
             trackers,
             private,
             progress,
+            announces: Arc::new(|| true),
         };
         let (discovery, mut found) = Discovery::start(&self.shared, params);
         *self.discovery.lock() = Some(discovery);
@@ -180,7 +212,11 @@ impl Swarm {
     }
 
     /// Begins with the known pieces: opens the store, and the connected peers join.
-    async fn begin(self: &Arc<Self>, torrent: Arc<Metainfo>) -> Result<()> {
+    pub(super) async fn begin(self: &Arc<Self>, torrent: Arc<Metainfo>) -> Result<()> {
+        let _beginning = self.beginning.lock().await;
+        if self.phase.get().is_some() {
+            return Ok(());
+        }
         let (store, heard) = Store::open(torrent.clone(), StoreOptions::of(&self.config)).await?;
         let known = Known {
             layout: torrent.layout,
@@ -188,14 +224,26 @@ impl Swarm {
             private: torrent.private,
             info: torrent.info.clone(),
         };
+        let mut web_seeds = torrent.web_seeds.clone();
+        web_seeds.retain(|seed| self.config.web_seeds || seed.is_mirror);
         let (have, told, known_tails) = (store.have(), store.told(), store.known_tails());
+        let (is_sealed, settled) = (store.is_sealed(), torrent.proof.is_settled_by_whole());
         self.enter(|inside, now| {
             // Under the lock, like peers' messages: none may see one of the two without the other.
             if self.phase.set(Phase::Ready(Content { torrent, store })).is_ok() {
                 inside.handle(now, Input::Ready { content: known, have, told, known_tails });
             }
         });
+        self.sources.add_all(&web_seeds);
         tokio::spawn(self.clone().hear_store(heard));
+        tokio::spawn(self.clone().keep_sources());
+        if is_sealed {
+            self.explain_wait();
+            self.tell(Input::FetchAll(true));
+        }
+        if settled {
+            self.prove_whole();
+        }
         Ok(())
     }
 
@@ -218,9 +266,13 @@ impl Swarm {
     /// Hashes the info dictionary, whose parts are complete according to the peers. If it is right,
     /// the swarm begins.
     pub(super) async fn check_info(self: Arc<Self>, (attempt, info): (u32, Vec<u8>)) {
-        let (info_hash, trackers) = (self.info_hash, self.trackers.clone());
+        let (info_hash, trackers, web_seeds) = (self.info_hash, self.trackers.clone(), self.web_seeds.clone());
         let parsed = tokio::task::spawn_blocking(move || {
-            (sha1(&info) == info_hash.0).then(|| Metainfo::from_info(info.into(), trackers))
+            (sha1(&info) == info_hash.0).then(|| {
+                let mut torrent = Metainfo::from_info(info.into(), trackers)?;
+                torrent.web_seeds = web_seeds;
+                Ok::<_, BadMetainfo>(torrent)
+            })
         });
         let parsed = parsed.await.ok().flatten();
         self.tell(Input::InfoChecked { attempt, right: parsed.is_some() });
@@ -243,6 +295,9 @@ impl Swarm {
     /// Adds peers that the user or the link named. Those with a host name follow once it is
     /// resolved.
     fn add_peers<'a>(self: &Arc<Self>, peers: impl IntoIterator<Item = &'a PeerAddress>) {
+        if self.is_named {
+            return;
+        }
         let mut addrs = Vec::new();
         for peer in peers {
             if let PeerAddress::Ip(addr) = peer {
@@ -250,7 +305,8 @@ impl Swarm {
                 continue;
             }
             let (this, shared, cancel) = (self.this.clone(), self.shared.clone(), self.cancel.clone());
-            self.runtime.spawn(named::keep_looking_up(this, shared, cancel, peer.clone()));
+            let found = move |addrs| this.upgrade().inspect(|swarm| swarm.tell(Input::Given(addrs))).is_some();
+            self.runtime.spawn(named::keep_looking_up(shared, cancel, peer.clone(), found));
         }
         self.tell(Input::Given(addrs));
     }
@@ -269,7 +325,8 @@ impl Swarm {
         if let Some(content) = self.content() {
             if on { content.store.look_through_all() } else { content.store.stop_looking() }
         }
-        self.tell(Input::FetchAll(on));
+        // Nothing can be shown of a sealed file before all of it is here.
+        self.tell(Input::FetchAll(on || self.content().is_some_and(|content| content.store.is_sealed())));
     }
 
     pub(crate) async fn sync(&self) -> Result<()> {

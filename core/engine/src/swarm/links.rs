@@ -60,6 +60,12 @@ struct Shared {
     _place: Option<Place>,
 }
 
+/// The messages to a connection whose task is not here: a lane to a source.
+pub(super) struct Orders {
+    orders: mpsc::UnboundedReceiver<Message>,
+    shared: Arc<Shared>,
+}
+
 /// The tasks of a new connection, to be spawned once it was accepted.
 pub(super) struct Tasks {
     reader: LinkReader,
@@ -125,9 +131,9 @@ fn weight(message: &Message) -> usize {
     size_of::<Message>() + message.payload_bytes()
 }
 
-impl Tasks {
-    pub(super) fn new(link: Link, swarm: &CancellationToken) -> (Handle, Tasks) {
-        let Link { reader, writer, place, .. } = link;
+impl Handle {
+    /// Creates the handle of a connection, with the messages to it and the state of its tasks.
+    fn new(place: Option<Place>, swarm: &CancellationToken) -> (Handle, mpsc::UnboundedReceiver<Message>, Arc<Shared>) {
         let (sender, orders) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             unsent_bytes: AtomicUsize::new(0),
@@ -138,7 +144,47 @@ impl Tasks {
             ending: OnceLock::new(),
             _place: place,
         });
-        (Handle { orders: sender, shared: shared.clone() }, Tasks { reader, writer, orders, shared })
+        (Handle { orders: sender, shared: shared.clone() }, orders, shared)
+    }
+}
+
+impl Orders {
+    /// Creates the handle of a lane, and the messages to it. `place` is that of its connection.
+    pub(super) fn new(place: Place, swarm: &CancellationToken) -> (Handle, Orders) {
+        let (handle, orders, shared) = Handle::new(Some(place), swarm);
+        (handle, Orders { orders, shared })
+    }
+
+    /// Waits for a message; `None` if the torrent closed the connection. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<Message> {
+        let order = tokio::select! {
+            biased;
+            () = self.shared.cancel.cancelled() => None,
+            order = self.orders.recv() => order,
+        };
+        order.inspect(|order| self.taken(order))
+    }
+
+    /// Returns the next message, if one waits.
+    pub(super) fn now(&mut self) -> Option<Message> {
+        self.orders.try_recv().ok().inspect(|order| self.taken(order))
+    }
+
+    /// Returns the token that is cancelled when the torrent closes the connection.
+    pub(super) fn closed(&self) -> CancellationToken {
+        self.shared.cancel.clone()
+    }
+
+    fn taken(&self, order: &Message) {
+        self.shared.unsent_bytes.fetch_sub(weight(order), Ordering::Relaxed);
+    }
+}
+
+impl Tasks {
+    pub(super) fn new(link: Link, swarm: &CancellationToken) -> (Handle, Tasks) {
+        let Link { reader, writer, place, .. } = link;
+        let (handle, orders, shared) = Handle::new(place, swarm);
+        (handle, Tasks { reader, writer, orders, shared })
     }
 
     pub(super) fn spawn(self, swarm: Arc<Swarm>, key: PeerKey) {

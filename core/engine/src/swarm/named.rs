@@ -3,10 +3,9 @@
 
 use crate::discovery::Shared;
 use crate::discovery::resolver::NamedBy;
-use crate::swarm::driver::Swarm;
-use playswarm_logic::torrent::Input;
 use playswarm_proto::PeerAddress;
-use std::sync::{Arc, Weak};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -15,30 +14,30 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// Pause after a successful lookup, by when the address may have changed.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 
-/// Resolves the name until the swarm is closed, and adds its addresses for dialling.
-pub(super) async fn keep_looking_up(
-    swarm: Weak<Swarm>,
+/// Resolves a name until it is cancelled or `found` returns false. `found` gets its addresses.
+pub(crate) async fn keep_looking_up(
     shared: Arc<Shared>,
     cancel: CancellationToken,
     peer: PeerAddress,
+    found: impl Fn(Vec<SocketAddr>) -> bool,
 ) {
     let mut wait = FIRST_RETRY;
     let mut warned = false;
     loop {
-        let found = tokio::select! {
+        let addrs = tokio::select! {
             () = cancel.cancelled() => return,
-            found = shared.resolver().addresses(&peer, NamedBy::User) => found,
+            addrs = shared.resolver().addresses(&peer, NamedBy::User) => addrs,
         };
-        let Some(swarm) = swarm.upgrade() else { return };
-        if found.is_empty() {
+        if addrs.is_empty() {
             if !std::mem::replace(&mut warned, true) {
                 tracing::warn!("the host name of the peer {peer} could not be resolved; this is retried");
             }
         } else {
             (wait, warned) = (REFRESH, true);
-            swarm.tell(Input::Given(found));
+            if !found(addrs) {
+                return;
+            }
         }
-        drop(swarm);
         tokio::select! {
             () = cancel.cancelled() => return,
             () = tokio::time::sleep(wait) => {}

@@ -1,12 +1,13 @@
 //! Pieces between store and torrent, and reports to the user about files and disk.
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::status::Event;
-use crate::store::{StoreEvent, Verdict};
+use crate::store::{StoreEvent, Verdict, WholeVerdict};
 use crate::swarm::driver::Swarm;
 use bytes::Bytes;
 use playswarm_logic::torrent::Input;
 use playswarm_logic::{PeerKey, PieceIndex};
+use playswarm_proto::proof::Mismatch;
 use playswarm_proto::wire::Span;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -31,11 +32,66 @@ impl Swarm {
             let Some(content) = swarm.content() else { return };
             let peers = |numbers: Vec<u32>| numbers.into_iter().map(PeerKey).collect();
             match content.store.verify(piece).await {
-                Verdict::Verified { liars } => swarm.tell(Input::Verified(piece, peers(liars))),
+                Verdict::Verified { liars } => {
+                    swarm.tell(Input::Verified(piece, peers(liars)));
+                    swarm.prove_whole();
+                }
                 Verdict::Corrupt { givers } => swarm.tell(Input::Corrupt(piece, peers(givers))),
                 Verdict::NotWhole => {}
             }
         });
+    }
+
+    /// Checks the hash of the whole file, if it is due.
+    pub(super) fn prove_whole(self: &Arc<Self>) {
+        let swarm = self.clone();
+        self.verifying.spawn(async move {
+            let Some(content) = swarm.content() else { return };
+            let name = &content.torrent.name;
+            let verdict = tokio::select! {
+                verdict = content.store.check_whole() => verdict,
+                // The next opening checks it.
+                () = swarm.cancel.cancelled() => return,
+            };
+            match verdict {
+                WholeVerdict::NotYet => {}
+                WholeVerdict::Right => {
+                    swarm.news.notify_waiters();
+                    if content.torrent.proof.is_settled_by_whole() {
+                        let _ = swarm.events.send(Event::Completed);
+                    }
+                }
+                WholeVerdict::Contradiction(why) => swarm.notice(format!(
+                    "{name} has every piece that the link names, but {why}: the link contradicts itself"
+                )),
+                WholeVerdict::Wrong(why) => {
+                    let _ = swarm.wrong.set(why);
+                    swarm.notice(swarm.wrong_file(why).to_string());
+                    swarm.tell(Input::Unusable);
+                    swarm.news.notify_waiters();
+                }
+            }
+        });
+    }
+
+    /// Fails if the whole file is not the named one.
+    pub(crate) fn check_right(&self) -> Result<()> {
+        self.wrong.get().map_or(Ok(()), |why| Err(self.wrong_file(*why)))
+    }
+
+    fn wrong_file(&self, why: Mismatch) -> Error {
+        let name = self.content().map(|content| content.torrent.name.clone()).unwrap_or_default();
+        Error::WrongFile { name, why: why.to_string() }
+    }
+
+    /// Tells the user why nothing is shown yet.
+    pub(super) fn explain_wait(&self) {
+        let Some(content) = self.content() else { return };
+        let (bytes, name) = (content.torrent.total_bytes(), &content.torrent.name);
+        self.notice(format!(
+            "{name} has only a hash of the whole file, so nothing is shown before all {bytes} bytes are here; a link with \
+             its tiger tree (urn:bitprint:… or urn:tree:tiger:…) plays at once"
+        ));
     }
 
     /// Returns the requested bytes from the store.

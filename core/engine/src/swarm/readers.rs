@@ -68,6 +68,7 @@ impl Swarm {
         let Some(content) = self.content().filter(|_| !self.cancel.is_cancelled()) else {
             return Err(Error::Closed);
         };
+        self.check_right()?;
         let piece = content.store.try_piece(content.torrent.layout.piece_at(position));
         Ok(piece.map(|piece| self.hand_out(key, position, &piece, max)))
     }
@@ -100,6 +101,7 @@ impl Swarm {
             if self.cancel.is_cancelled() {
                 return Err(Error::Closed);
             }
+            self.check_right()?;
             let found = match content.store.try_piece(piece) {
                 Some(bytes) => Some(bytes),
                 None if content.store.has(piece) => content.store.piece(piece).await?,

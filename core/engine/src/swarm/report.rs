@@ -1,7 +1,9 @@
 //! The status of a torrent.
 
 use crate::discovery::Discovery;
-use crate::status::{PeerStatus, Playhead, ReaderStatus, TimelineStatus, TorrentStatus, TrackerStatus, Waste};
+use crate::status::{
+    PeerStatus, Playhead, ReaderStatus, SourceStatus, TimelineStatus, TorrentStatus, TrackerStatus, Waste,
+};
 use crate::swarm::driver::Swarm;
 use crate::swarm::readers::Purpose;
 use playswarm_logic::picker::Picker;
@@ -29,18 +31,20 @@ impl Swarm {
         let layout = content.map(|c| c.torrent.layout);
         let (memory_bytes, disk_bytes) = content.map_or((0, 0), |c| (c.store.memory_bytes(), c.store.disk_bytes()));
         // The pieces available to readers; the store is the first to know them.
-        let have = content.map(|c| c.store.have()).unwrap_or_default();
+        let have = content.map(|c| c.store.shown()).unwrap_or_default();
         let trackers = self.discovery.lock().as_ref().map(Discovery::trackers).unwrap_or_default();
         let (disk_trouble, notices) = {
             let reports = self.reports.lock();
             (reports.trouble.clone(), reports.notices.clone())
         };
+        let lasting = self.check_right().err().map(|why| why.to_string()).or(disk_trouble);
         let timelines = self.times.lock().iter().map(|(file, time)| TimelineStatus::new(*file, time)).collect();
         self.look(|torrent, now| {
             let frame = Frame { torrent, now, have: &have };
             let counters = torrent.picker().map(Picker::counters).unwrap_or_default();
             let ((downloaded_bytes, download_bytes_per_s), (uploaded_bytes, upload_bytes_per_s)) =
                 (torrent.download(now), torrent.upload(now));
+            let sources = self.sources.status(torrent, now);
             let readers = torrent.readers().filter(|(_, reader)| reader.purpose != Purpose::Prefetch);
             TorrentStatus {
                 info_hash: self.info_hash,
@@ -67,11 +71,16 @@ impl Swarm {
                 peers: torrent.peers().map(|(key, peer)| peer_status(&frame, key, peer)).collect(),
                 known_peers: torrent.idle_addresses(),
                 banned_peers: torrent.banned(now),
-                trouble: disk_trouble.or_else(|| trouble(&frame, &trackers)),
+                trouble: lasting.or_else(|| trouble(&frame, &trackers, &sources)),
+                sources,
                 trackers,
                 notices,
                 memory_bytes,
                 disk_bytes,
+                proof: content.map(|c| c.store.proof().kind().to_owned()).unwrap_or_default(),
+                unproven_bytes: content
+                    .filter(|c| c.store.is_sealed())
+                    .map_or(0, |c| self.verified_bytes(&c.store.have())),
                 background: false,
             }
         })
@@ -119,7 +128,11 @@ fn peer_status(frame: &Frame<'_>, key: PeerKey, p: &Peer) -> PeerStatus {
     PeerStatus {
         addr: p.addr,
         client: p.client.clone(),
-        transport: if p.utp { "utp" } else { "tcp" },
+        transport: match (p.source, p.utp) {
+            (Some(_), _) => "http",
+            (None, true) => "utp",
+            (None, false) => "tcp",
+        },
         incoming: p.incoming,
         origin: p.origin.as_str(),
         has: torrent.share_of(key),
@@ -138,7 +151,7 @@ fn peer_status(frame: &Frame<'_>, key: PeerKey, p: &Peer) -> PeerStatus {
 }
 
 /// Returns the reason why a reader is blocked, as a sentence with a remedy.
-fn trouble(frame: &Frame<'_>, trackers: &[TrackerStatus]) -> Option<String> {
+fn trouble(frame: &Frame<'_>, trackers: &[TrackerStatus], sources: &[SourceStatus]) -> Option<String> {
     if let Some((since, all, with)) = frame.torrent.starving()
         && frame.now.since(since) > STARVED
         && all > 0
@@ -158,6 +171,9 @@ fn trouble(frame: &Frame<'_>, trackers: &[TrackerStatus]) -> Option<String> {
     let lonely = frame.torrent.lonely_since().is_some_and(|since| frame.now.since(since) > LONELY);
     if !lonely || frame.torrent.is_complete() {
         return None;
+    }
+    if let Some((source, why)) = sources.iter().find_map(|source| Some((source, source.message.as_ref()?))) {
+        return Some(format!("no peer is connected, and the web server {} failed: {why}", source.url));
     }
     let failed = trackers.iter().find(|t| t.state == "failed" && t.message.is_some());
     Some(match failed {

@@ -7,13 +7,14 @@
 
 use crate::error::{Error, Result};
 use crate::metainfo::InfoHash;
+use crate::network::Network;
 use crate::race::race;
 use crate::swarm::handshake::{HandshakeError, random_peer_id};
 use crate::swarm::link::Words;
 use crate::swarm::link::{Link, Raw, Via};
 use crate::swarm::listen::Listener;
 use crate::swarm::sockets::{Place, Sockets};
-use librqbit_utp::{SocketOpts, UtpSocketUdp, UtpStream};
+use librqbit_utp::{BindDevice, SocketOpts, UtpSocketUdp, UtpSocketUdpOpts, UtpStream};
 use playswarm_proto::handshake::PeerId;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::Future;
@@ -22,7 +23,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Ports tried if none is configured: the customary ones of BitTorrent.
@@ -74,6 +75,14 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Returns those for connections through a proxy. Each begins with up to three more round trips,
+    /// and the proxy has its own timeout for the peer.
+    pub(crate) fn through_proxy() -> Limits {
+        Limits { connect: Duration::from_secs(15), ..Limits::default() }
+    }
+}
+
 /// The way to dial one peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manner {
@@ -106,6 +115,7 @@ pub(crate) struct Transport {
     pub(crate) utp: Option<Arc<UtpSocketUdp>>,
     pub(crate) peer_id: PeerId,
     pub(crate) limits: Limits,
+    pub(crate) network: Arc<Network>,
     /// Places for connections over TCP.
     pub(crate) sockets: Sockets,
     /// Ends the accept loop and uTP's own tasks.
@@ -125,39 +135,58 @@ impl Transport {
         listen: Option<SocketAddr>,
         utp: bool,
         limits: Limits,
+        network: Arc<Network>,
     ) -> Result<(Arc<Transport>, Listener)> {
         let cancel = CancellationToken::new();
         let utp = utp.then_some(&cancel);
+        let device = network.device();
         let (tcp, utp) = match listen {
             Some(addr) if addr.port() != 0 => {
-                let tcp = bind_tcp(addr).map_err(|source| listen_error(addr, source))?;
+                let tcp = bind_tcp(addr, device).map_err(|source| listen_error(addr, source))?;
                 let utp = match utp {
                     // Peers can still reach us over TCP: no reason to fail.
-                    Some(cancel) => bind_utp(addr, cancel).await.ok(),
+                    Some(cancel) => bind_utp(addr, device, cancel).await.ok(),
                     None => None,
                 };
                 (tcp, utp)
             }
-            Some(addr) => bind_any(addr, utp).await.map_err(|source| listen_error(addr, source))?,
-            None => bind_usual(utp).await?,
+            Some(addr) => bind_any(addr, device, utp).await.map_err(|source| listen_error(addr, source))?,
+            None => bind_usual(device, utp).await?,
         };
         let addr = tcp.local_addr().map_err(|source| Error::Io { doing: "determining the local address", source })?;
         tracing::debug!(%addr, utp = utp.is_some(), "listening for peers");
-        let transport = Arc::new(Transport {
-            listen: addr,
-            utp,
-            peer_id: random_peer_id(),
-            limits,
-            sockets: Sockets::new(),
-            _cancel_on_drop: cancel.clone().drop_guard(),
-            cancel,
-        });
+        let transport = Transport::new(addr, utp, limits, network, cancel);
         let listener = Listener::new(tcp, &transport);
         Ok((transport, listener))
     }
 
+    /// Creates a transport without a port: it only dials, over TCP.
+    pub(crate) fn without_port(limits: Limits, network: Arc<Network>) -> Arc<Transport> {
+        let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        Transport::new(nowhere, None, limits, network, CancellationToken::new())
+    }
+
+    fn new(
+        listen: SocketAddr,
+        utp: Option<Arc<UtpSocketUdp>>,
+        limits: Limits,
+        network: Arc<Network>,
+        cancel: CancellationToken,
+    ) -> Arc<Transport> {
+        Arc::new(Transport {
+            listen,
+            utp,
+            peer_id: random_peer_id(),
+            limits,
+            network,
+            sockets: Sockets::new(),
+            _cancel_on_drop: cancel.clone().drop_guard(),
+            cancel,
+        })
+    }
+
     /// Returns the address to which peers can connect. It may be unspecified (all interfaces); the
-    /// port is real.
+    /// port is real, or 0 without a port.
     pub(crate) fn listen_addr(&self) -> SocketAddr {
         self.listen
     }
@@ -212,6 +241,7 @@ impl Transport {
     }
 
     async fn dial(&self, addr: SocketAddr, prefer: Via) -> Result<Raw, ConnectError> {
+        self.network.permit_dial(addr).await?;
         let other = if prefer == Via::Tcp { Via::Utp } else { Via::Tcp };
         let ways = if self.utp.is_some() { vec![prefer, other] } else { vec![Via::Tcp] };
         let dial = |via| async move {
@@ -234,14 +264,8 @@ impl Transport {
     async fn dial_tcp(&self, addr: SocketAddr) -> io::Result<Raw> {
         let none = || io::Error::other("this process has reached its limit on open files and connections");
         let place = self.sockets.take().ok_or_else(none)?;
-        let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        let ip = self.listen.ip();
-        // A client that listens on one interface wants to be seen only from there.
-        if !ip.is_unspecified() && ip.is_ipv4() == addr.is_ipv4() {
-            socket.bind(SocketAddr::new(ip, 0))?;
-        }
         let start = Instant::now();
-        let stream = socket.connect(addr).await?;
+        let stream = self.network.connect(addr).await?;
         for_peers(&stream)?;
         Ok(raw_tcp(stream, addr, Some(start.elapsed()), place))
     }
@@ -292,7 +316,7 @@ fn listen_error(addr: SocketAddr, source: io::Error) -> Error {
     Error::Listen { addr, setting: "listen", source }
 }
 
-fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
+fn bind_tcp(addr: SocketAddr, device: Option<&BindDevice>) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
         // `[::]` accepts IPv4 and IPv6, any other address only its own family.
@@ -302,12 +326,20 @@ fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     // two programs listen at once.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // An address of one interface is bound to it by itself, and reachable from this machine.
+    if let Some(device) = device.filter(|_| addr.ip().is_unspecified()) {
+        device.bind_sref(&socket, addr.is_ipv6()).map_err(io::Error::other)?;
+    }
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
 
-async fn bind_utp(addr: SocketAddr, cancel: &CancellationToken) -> io::Result<Arc<UtpSocketUdp>> {
+async fn bind_utp(
+    addr: SocketAddr,
+    device: Option<&BindDevice>,
+    cancel: &CancellationToken,
+) -> io::Result<Arc<UtpSocketUdp>> {
     let opts = SocketOpts {
         vsock_rx_bufsize_bytes: Some(UTP_WINDOW),
         vsock_tx_bufsize_bytes_max: Some(UTP_SEND_BUFFER),
@@ -316,7 +348,7 @@ async fn bind_utp(addr: SocketAddr, cancel: &CancellationToken) -> io::Result<Ar
         max_live_vsocks: Some(MAX_UTP),
         ..SocketOpts::default()
     };
-    UtpSocketUdp::new_udp_with_opts(addr, opts, Default::default()).await.map_err(|e| {
+    UtpSocketUdp::new_udp_with_opts(addr, opts, UtpSocketUdpOpts { bind_device: device }).await.map_err(|e| {
         tracing::debug!(%addr, "no uTP: {e}");
         io::Error::new(io::ErrorKind::AddrInUse, e)
     })
@@ -325,33 +357,33 @@ async fn bind_utp(addr: SocketAddr, cancel: &CancellationToken) -> io::Result<Ar
 type Bound = (TcpListener, Option<Arc<UtpSocketUdp>>);
 
 /// Binds any port that is free for TCP, and for UDP too if uTP is wanted (`utp` then ends it).
-async fn bind_any(addr: SocketAddr, utp: Option<&CancellationToken>) -> io::Result<Bound> {
-    let Some(cancel) = utp else { return Ok((bind_tcp(addr)?, None)) };
+async fn bind_any(addr: SocketAddr, device: Option<&BindDevice>, utp: Option<&CancellationToken>) -> io::Result<Bound> {
+    let Some(cancel) = utp else { return Ok((bind_tcp(addr, device)?, None)) };
     for _ in 0..PORT_DRAWS {
-        let tcp = bind_tcp(addr)?;
-        if let Ok(utp) = bind_utp(tcp.local_addr()?, cancel).await {
+        let tcp = bind_tcp(addr, device)?;
+        if let Ok(utp) = bind_utp(tcp.local_addr()?, device, cancel).await {
             return Ok((tcp, Some(utp)));
         }
     }
-    Ok((bind_tcp(addr)?, None))
+    Ok((bind_tcp(addr, device)?, None))
 }
 
-async fn bind_usual(utp: Option<&CancellationToken>) -> Result<Bound> {
+async fn bind_usual(device: Option<&BindDevice>, utp: Option<&CancellationToken>) -> Result<Bound> {
     // A host without IPv6 cannot open `[::]` at all.
     let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
-    let all: IpAddr = if bind_tcp(v6).is_ok() { v6.ip() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let all: IpAddr = if bind_tcp(v6, device).is_ok() { v6.ip() } else { Ipv4Addr::UNSPECIFIED.into() };
     for port in USUAL_PORTS {
         let addr = SocketAddr::new(all, port);
-        let Ok(tcp) = bind_tcp(addr) else { continue };
+        let Ok(tcp) = bind_tcp(addr, device) else { continue };
         match utp {
             None => return Ok((tcp, None)),
             Some(cancel) => {
-                if let Ok(utp) = bind_utp(addr, cancel).await {
+                if let Ok(utp) = bind_utp(addr, device, cancel).await {
                     return Ok((tcp, Some(utp)));
                 }
             }
         }
     }
     let any = SocketAddr::new(all, 0);
-    bind_any(any, utp).await.map_err(|source| listen_error(any, source))
+    bind_any(any, device, utp).await.map_err(|source| listen_error(any, source))
 }

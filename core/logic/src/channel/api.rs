@@ -3,6 +3,7 @@
 use super::Cast;
 use crate::{PeerKey, relay, stripe};
 use bytes::Bytes;
+use playswarm_proto::live::Minute;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -40,8 +41,9 @@ pub enum Urgency {
     Control,
     /// New packets. After [`crate::stripe::Config::patience_s`] they are of no use.
     New,
-    /// Packets of the past, which a new child or a late group needs.
-    Past,
+    /// Packets of the past, which a new child or a late group needs, by their group: a player begins
+    /// with the oldest, and needs all its packets.
+    Past(u64),
 }
 
 /// An action for the driver.
@@ -76,6 +78,8 @@ pub enum Output {
         /// Next group.
         to: u64,
     },
+    /// The source has announced a minute of the archive.
+    Minute(Minute),
     /// The source made the parity of a group wrongly.
     WrongParity {
         /// Number of the group.

@@ -64,6 +64,11 @@ impl Heads {
         (0..parts).map(|n| Message::Head { part: n, parts, bytes: part(n) }).collect()
     }
 
+    /// Returns whether a node was sent a head.
+    pub(super) fn knows(&self, peer: PeerKey) -> bool {
+        self.sent.contains_key(&peer)
+    }
+
     /// Returns the nodes that were sent a head.
     pub(super) fn told(&self) -> impl Iterator<Item = PeerKey> {
         self.sent.keys().copied()

@@ -10,11 +10,14 @@
 
 mod api;
 mod heads;
+mod line;
+mod minutes;
 mod source;
 #[cfg(test)]
 mod tests;
 
 pub use api::{Config, Input, Output, Urgency};
+pub use line::Line;
 pub use source::{Cast, Source};
 
 use crate::relay::{self, Relay};
@@ -22,9 +25,11 @@ use crate::stripe::{self, Receiver, assembler};
 use crate::{PeerKey, Time};
 use bytes::Bytes;
 use heads::Heads;
+use minutes::{Minutes, Taken};
 use playswarm_proto::live::message::{From, MAX_LIVE_BYTES, Message, Wanted};
-use playswarm_proto::live::{ChannelKey, Group, Head, NodeId, Packet, SignedHead, Stripes};
+use playswarm_proto::live::{ChannelKey, Group, Head, NodeId, Packet, SignedBeacon, SignedHead, SignedMinute, Stripes};
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 
 /// The connection from which a source's own packets come.
 const MYSELF: PeerKey = PeerKey(u32::MAX);
@@ -42,6 +47,7 @@ pub struct Channel {
     relay: Relay,
     receiver: Receiver,
     heads: Heads,
+    minutes: Minutes,
     source: Option<Source>,
     /// Packets of recent groups that were passed on, whether they arrived or were made here.
     passed: BTreeMap<u64, Stripes>,
@@ -71,6 +77,7 @@ impl Channel {
             relay,
             receiver: Receiver::new(key, config.stripe.clone()),
             heads: Heads::default(),
+            minutes: Minutes::default(),
             source,
             passed: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -133,6 +140,16 @@ impl Channel {
         self.receiver.head_of(group.revision)
     }
 
+    /// Returns the head of the present cast with this revision, if it is still known.
+    pub fn head_of_revision(&self, revision: u8) -> Option<&SignedHead> {
+        self.receiver.head_of(revision)
+    }
+
+    /// Returns the minutes of the present cast's archive that are known, in order.
+    pub fn minutes(&self) -> impl Iterator<Item = &SignedMinute> {
+        self.minutes.known()
+    }
+
     /// Returns the group with which a player begins, this much behind the newest.
     pub fn start(&self, margin_s: f64) -> Option<u64> {
         self.receiver.start(margin_s)
@@ -143,6 +160,11 @@ impl Channel {
         self.receiver.buffer().read(group)
     }
 
+    /// Returns the number of the oldest group of which something is held.
+    pub fn oldest(&self) -> Option<u64> {
+        Some(self.receiver.buffer().span()?.0)
+    }
+
     /// Returns the number of the next group to be given out.
     pub fn next(&self) -> Option<u64> {
         self.receiver.assembler().next()
@@ -151,6 +173,17 @@ impl Channel {
     /// Returns the counts of packets.
     pub fn counts(&self) -> stripe::Counts {
         self.receiver.counts()
+    }
+
+    /// Returns when the first packet came that was verified and new.
+    pub fn first_packet(&self) -> Option<Time> {
+        self.receiver.first_packet()
+    }
+
+    /// Returns what a source publishes on the DHT: that it is on air or no longer, and that it can be
+    /// dialled at these addresses. `None` at other nodes.
+    pub fn beacon(&self, sequence: i64, on_air: bool, at: Vec<SocketAddr>) -> Option<SignedBeacon> {
+        Some(self.source.as_ref()?.beacon(sequence, on_air, at))
     }
 
     fn heard(&mut self, now: Time, peer: PeerKey, bytes: Bytes) {
@@ -169,16 +202,55 @@ impl Channel {
             }
             Message::Packet(packet) => self.receiver.handle(now, stripe::Input::Packet(peer, packet)),
             Message::NeedHead => {
-                self.heads.forget(peer);
-                self.send_head(peer);
+                self.introduce(peer, true);
             }
             Message::Join(join) => {
                 // The answer is of use only with the head, so that comes first.
-                self.send_head(peer);
+                self.introduce(peer, false);
                 self.relay.handle(now, relay::Input::Heard(peer, Message::Join(join)));
             }
+            Message::Minutes(minutes) => self.take_minutes(now, peer, minutes),
             message => self.relay.handle(now, relay::Input::Heard(peer, message)),
         }
+    }
+
+    /// Sends the head to a node, also `again`, and the minutes with the first one.
+    fn introduce(&mut self, peer: PeerKey, again: bool) {
+        let is_new = !self.heads.knows(peer);
+        if again {
+            self.heads.forget(peer);
+        }
+        self.send_head(peer);
+        if is_new && self.heads.knows(peer) {
+            self.send_minutes([peer].into_iter(), self.minutes.known().copied().collect());
+        }
+    }
+
+    /// Keeps minutes that the source signed, and passes those on that are new.
+    fn take_minutes(&mut self, now: Time, peer: PeerKey, minutes: Vec<SignedMinute>) {
+        let Some(cast) = self.receiver.head().map(|head| head.head().cast) else { return };
+        let mut new = Vec::new();
+        for signed in minutes {
+            match self.minutes.take(&self.key, cast, signed) {
+                Taken::New => new.push(signed),
+                Taken::Dropped => {}
+                Taken::Forged => {
+                    self.ban(now, peer);
+                    break;
+                }
+            }
+        }
+        self.outputs.extend(new.iter().map(|signed| Output::Minute(signed.minute)));
+        let others: Vec<PeerKey> = self.heads.told().filter(|other| *other != peer).collect();
+        self.send_minutes(others.into_iter(), new);
+    }
+
+    fn send_minutes(&mut self, peers: impl Iterator<Item = PeerKey>, minutes: Vec<SignedMinute>) {
+        if minutes.is_empty() {
+            return;
+        }
+        let bytes = Bytes::from(Message::Minutes(minutes).encode());
+        self.outputs.extend(peers.map(|peer| Output::Send(peer, bytes.clone(), Urgency::Control)));
     }
 
     /// A node sent what no honest node sends.
@@ -202,6 +274,7 @@ impl Channel {
                 match packets {
                     source::Made::Head(head) => self.receiver.handle(now, stripe::Input::Head(head)),
                     source::Made::Packet(packet) => self.receiver.handle(now, stripe::Input::Packet(MYSELF, packet)),
+                    source::Made::Minute(minute) => self.take_minutes(now, MYSELF, vec![minute]),
                 }
             } else if let Some(output) = self.receiver.poll() {
                 self.received(now, output);
@@ -221,6 +294,9 @@ impl Channel {
                 }
                 if new_cast {
                     self.passed.clear();
+                    self.minutes.clear();
+                    // Their bytes are gone.
+                    self.outputs.retain(|output| !matches!(output, Output::Ready { .. }));
                     self.relay.handle(now, relay::Input::Next(None));
                 }
                 let peers: Vec<PeerKey> = self.heads.told().collect();
@@ -255,6 +331,7 @@ impl Channel {
                 let lacks = lacks.unwrap_or(shape.data() as u8);
                 self.relay.handle(now, relay::Input::Late { group, missing, lacks });
             }
+            assembler::Output::Unneeded { below } => self.relay.handle(now, relay::Input::Unneeded(below)),
             assembler::Output::Skip { from, to } => {
                 self.relay.handle(now, relay::Input::Next(Some(to)));
                 self.outputs.push_back(Output::Skip { from, to });
@@ -318,12 +395,17 @@ impl Channel {
     /// Sends a new child the past of a stripe.
     fn serve(&mut self, peer: PeerKey, stripe: u8, from: From) {
         let margin_s = self.receiver.head().map_or(1.0, |head| f64::from(head.head().margin_ms) / 1000.0);
-        let first = match from {
-            From::Start => self.receiver.start(margin_s),
-            From::Group(group) => Some(group),
+        let Some((oldest, newest)) = self.receiver.buffer().span() else { return };
+        let groups = match from {
+            // It grows a margin old before the child plays it, and shows the child where to begin.
+            // What follows is asked of those who have room.
+            From::Start => match self.receiver.start(margin_s / 2.0) {
+                Some(first) => first..=first,
+                None => return,
+            },
+            From::Group(group) => group.max(oldest)..=newest,
         };
-        let (Some(first), Some((oldest, newest))) = (first, self.receiver.buffer().span()) else { return };
-        for group in first.max(oldest)..=newest {
+        for group in groups {
             self.send_past(peer, group, stripe);
         }
     }
@@ -340,7 +422,7 @@ impl Channel {
         if let Some(packet) = self.receiver.packet(group, stripe) {
             let bytes = Message::Packet(packet).encode();
             debug_assert!(bytes.len() <= MAX_LIVE_BYTES);
-            self.outputs.push_back(Output::Send(peer, bytes.into(), Urgency::Past));
+            self.outputs.push_back(Output::Send(peer, bytes.into(), Urgency::Past(group)));
         }
     }
 }

@@ -3,8 +3,11 @@
 use crate::Time;
 use crate::stripe::{Code, Cut, Cutter, cutter, packets};
 use bytes::Bytes;
-use playswarm_proto::live::{BadHead, Group, Head, Packet, SignedHead, SourceKey, flags};
+use playswarm_proto::live::{
+    BadHead, Beacon, Group, Head, Minute, Packet, SignedBeacon, SignedHead, SignedMinute, SourceKey, flags,
+};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 /// An event of the source.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub enum Cast {
         /// Media type of the stream, such as `video/mp2t`.
         content_type: String,
     },
+    /// A minute of the archive is complete.
+    Minute(Minute),
     /// The stream ends.
     End,
     /// The time of [`Source::next_timeout`] has come.
@@ -30,6 +35,7 @@ pub enum Cast {
 pub(super) enum Made {
     Head(SignedHead),
     Packet(Packet),
+    Minute(SignedMinute),
 }
 
 /// The state machine of a source.
@@ -70,6 +76,11 @@ impl Source {
         Ok(Source { key, head, signed, cut, cutter, code, epoch_ms, made: VecDeque::new() })
     }
 
+    pub(super) fn beacon(&self, sequence: i64, on_air: bool, at: Vec<SocketAddr>) -> SignedBeacon {
+        let Head { cast, started_ms, .. } = self.head;
+        Beacon { cast, started_ms, on_air, at }.sign(&self.key, sequence)
+    }
+
     pub(super) fn head(&self) -> SignedHead {
         self.signed.clone()
     }
@@ -77,25 +88,29 @@ impl Source {
     pub(super) fn handle(&mut self, now: Time, event: Cast) {
         match event {
             Cast::Bytes(bytes, restart) => self.cutter.handle(now, cutter::Input::Bytes { bytes, restart }),
+            Cast::Minute(minute) => self.made.push_back(Made::Minute(minute.sign(&self.key))),
             Cast::End => self.cutter.handle(now, cutter::Input::End),
             Cast::Timeout => self.cutter.handle(now, cutter::Input::Timeout),
             Cast::Init { init, content_type } => {
                 // The collected bytes still belong to the previous head.
                 self.cutter.handle(now, cutter::Input::Cut(self.cut));
                 self.make_packets();
-                self.change(init, content_type);
+                self.change(now, init, content_type);
             }
         }
         self.make_packets();
     }
 
-    fn change(&mut self, init: Bytes, content_type: String) {
+    fn change(&mut self, now: Time, init: Bytes, content_type: String) {
         if init == self.head.init && content_type == self.head.content_type {
             return;
         }
-        // A cast has 256 heads. A stream that changes more often is one that no player follows.
-        let Some(revision) = self.head.revision.checked_add(1) else { return };
-        let head = Head { init, content_type, revision, ..self.head.clone() };
+        let mut head = Head { init, content_type, ..self.head.clone() };
+        // A cast has 256 heads. An encoder that often returns needs more, and begins another cast.
+        (head.revision, head.cast, head.started_ms) = match head.revision.checked_add(1) {
+            Some(revision) => (revision, head.cast, head.started_ms),
+            None => (0, head.cast.wrapping_add(1), (self.epoch_ms + now.0 / 1000).max(head.started_ms + 1)),
+        };
         // The splitter refuses init bytes above the limit.
         if let Ok(signed) = SignedHead::new(&self.key, &head) {
             (self.head, self.signed) = (head, signed.clone());

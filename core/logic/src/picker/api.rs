@@ -108,6 +108,43 @@ impl Default for Config {
     }
 }
 
+/// Outstanding requests assumed to be accepted by a peer until it states its limit (BEP 10 `reqq`).
+pub(crate) const DEFAULT_REQUESTS: u32 = 250;
+
+/// How a peer is asked for data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// BitTorrent: a request asks for one block, and CANCEL may withdraw it.
+    Blocks {
+        /// Most outstanding requests that the peer accepts (BEP 10 `reqq`); 250 if unknown.
+        requests: u32,
+        /// Whether the peer supports BEP 6: requests then survive a choke until they are rejected.
+        fast: bool,
+    },
+    /// HTTP: a request asks for a range of bytes, here a *run* of consecutive blocks. Requests are
+    /// answered in order. One that was sent cannot be withdrawn.
+    ///
+    /// The driver makes one request of the [`Output::Request`]s of one input that follow each other
+    /// for the same peer and are for consecutive blocks. After [`Output::Cancel`] it drops the block
+    /// if it did not send the request yet, and answers with [`Input::Rejected`]; otherwise it does
+    /// nothing, and the block comes.
+    Ranges {
+        /// Most outstanding requests. 1 if requests cannot be pipelined.
+        depth: u8,
+        /// Least length of a run in bytes, as far as consecutive blocks are wanted. Ignored while a
+        /// reader waits.
+        least_bytes: u32,
+        /// Most length of a run in bytes.
+        most_bytes: u32,
+    },
+}
+
+impl Default for Manner {
+    fn default() -> Manner {
+        Manner::Blocks { requests: DEFAULT_REQUESTS, fast: false }
+    }
+}
+
 /// An event that the driver reports.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -121,11 +158,12 @@ pub enum Input {
         peer: PeerKey,
         /// Time that its connection took to open (one round trip), if known.
         rtt: Option<Duration>,
-        /// Most outstanding requests that it accepts (BEP 10 `reqq`); 250 if unknown.
-        max_requests: u32,
-        /// Whether it supports BEP 6: requests then survive a choke until they are rejected.
-        fast: bool,
+        /// How it is asked for data.
+        manner: Manner,
     },
+    /// The peer is asked in another manner from now on: it stated its limit (BEP 10 `reqq`), or
+    /// pipelining proved to work or to fail. Requests that are outstanding stay so.
+    PeerManner(PeerKey, Manner),
     /// The number of peers that are being dialled.
     Dialled(usize),
     /// The peer left. Its outstanding requests will not be answered.
@@ -142,15 +180,14 @@ pub enum Input {
     Unchoked(PeerKey),
     /// ALLOWED FAST: this piece may be requested while choked.
     AllowedFast(PeerKey, PieceIndex),
-    /// REJECT: this request will not be answered.
+    /// REJECT: this request will not be answered. A peer that serves ranges must reject each block
+    /// that will not come, also after a choke.
     Rejected(PeerKey, BlockRef),
     /// A complete block arrived from this peer, wanted or not.
     Block(PeerKey, BlockRef),
     /// A complete block arrived from this peer and could not be stored (no memory). It is still
     /// wanted.
     Unkept(PeerKey, BlockRef),
-    /// The most outstanding requests that the peer accepts (BEP 10 `reqq`, sent after it joined).
-    PeerTakes(PeerKey, u32),
     /// The peer reports that it watches the film. It is asked for pieces that are shown soon, which
     /// relieves idle seeds.
     PeerViews(PeerKey),
@@ -259,6 +296,17 @@ impl Counters {
     pub fn wasted_bytes(&self) -> u64 {
         self.duplicate_bytes + self.unasked_bytes + self.failed_bytes + self.forgotten_bytes
     }
+}
+
+/// The three pointers of a reader's buffer, in bytes from the start of the torrent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Pointers {
+    /// Next byte that it reads.
+    pub offset: u64,
+    /// End of the verified bytes from there on.
+    pub end_of_data: u64,
+    /// End of the bytes that may be fetched for it.
+    pub end_of_buffer: u64,
 }
 
 /// Measurements of a peer.

@@ -133,9 +133,11 @@ impl Picker {
     /// Cancels one request. Returns whether there was one.
     fn cancel(&mut self, peer: PeerKey, block: BlockRef) -> bool {
         let Some(p) = self.peers.get_mut(&peer) else { return false };
-        let Some(ask) = p.take_back(block, self.now, self.prior) else { return false };
-        self.outstanding -= 1;
-        p.mark_stale(ask, self.now, false);
+        let before = p.queue.len();
+        if !p.take_back(block, self.now, self.prior) {
+            return false;
+        }
+        self.outstanding -= before - p.queue.len();
         self.counters.cancels += 1;
         self.out.push_back(Output::Cancel(peer, block));
         true
@@ -145,22 +147,16 @@ impl Picker {
     pub(super) fn cancel_where(&mut self, unwanted: impl Fn(u32) -> bool) {
         let mut any = false;
         for (key, p) in &mut self.peers {
-            let mut at = 0;
-            while let Some(ask) = p.queue.get(at).copied() {
-                if !unwanted(ask.block.piece.0) {
-                    at += 1;
-                    continue;
-                }
+            let before = p.queue.len();
+            for ask in p.give_up(self.now, false, |ask| unwanted(ask.block.piece.0)) {
                 any = true;
-                p.queue.remove(at);
-                self.outstanding -= 1;
-                p.mark_stale(ask, self.now, false);
                 if let Some(part) = self.partial.get_mut(&ask.block.piece.0) {
                     part.release(ask.block.block, *key);
                 }
                 self.counters.cancels += 1;
                 self.out.push_back(Output::Cancel(*key, ask.block));
             }
+            self.outstanding -= before - p.queue.len();
         }
         if any {
             self.open_from = 0;

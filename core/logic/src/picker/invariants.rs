@@ -28,7 +28,7 @@ impl Picker {
             for (b, block) in part.blocks.iter().enumerate() {
                 for peer in block.askers.iter().flatten() {
                     let block = BlockRef { piece: PieceIndex(*n), block: b as u32 };
-                    if !self.peers.get(peer).is_some_and(|p| p.queue.iter().any(|a| a.block == block)) {
+                    if !self.peers.get(peer).is_some_and(|p| p.queue.iter().any(|a| a.block == block && !a.withdrawn)) {
                         return Err(format!("{peer:?} does not know of {block:?}"));
                     }
                 }
@@ -50,7 +50,7 @@ impl Picker {
                     .partial
                     .get(&ask.block.piece.0)
                     .is_some_and(|part| part.blocks.get(ask.block.block as usize).is_some_and(|b| b.is_asked_of(*key)));
-                if !known {
+                if known == ask.withdrawn {
                     return Err(format!("{key:?} was asked for {:?}, which is not noted", ask.block));
                 }
                 if p.queue.iter().skip(at + 1).any(|other| other.block == ask.block) {

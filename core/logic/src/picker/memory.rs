@@ -128,14 +128,32 @@ impl Picker {
         !self.have.get(block.piece.0) && self.has_room(u64::from(needed))
     }
 
+    /// Returns the memory that seek targets may still take, in bytes; `None` if they have too much.
+    pub(super) fn room_for_targets(&self) -> Option<u64> {
+        let limit = self.config.max_partial_bytes;
+        let room_for_others = ALWAYS as u64 * u64::from(self.layout.piece_bytes());
+        let limit = (limit / 2).min(limit.saturating_sub(room_for_others));
+        limit.checked_sub(self.partial.values().filter(|p| p.ahead_of_time).map(|p| p.reserved).sum())
+    }
+
+    /// Whether the front of a seek target may grow by a block, with this memory for all of them.
+    pub(super) fn may_grow(&self, piece: u32, room: Option<u64>) -> bool {
+        let more = match self.partial.get(&piece) {
+            Some(part) if !part.ahead_of_time => 0,
+            part => {
+                let next = self.layout.blocks_of(PieceIndex(piece)) - self.open_blocks(piece) + 1;
+                let reserved = part.map_or(0, |part| part.reserved);
+                u64::from(self.layout.buffer_bytes(PieceIndex(piece), next)).saturating_sub(reserved)
+            }
+        };
+        room.is_some_and(|room| more <= room) && self.has_room(more)
+    }
+
     /// Returns a block of a seek target. All targets grow together, so that each has as much as
     /// possible when a seek comes. Of the targets whose front may grow, the one with the fewest
     /// blocks is chosen; otherwise the one with the most, to complete it.
     pub(super) fn pick_target(&mut self, peer: PeerKey) -> Option<BlockRef> {
-        let limit = self.config.max_partial_bytes;
-        let room_for_others = ALWAYS as u64 * u64::from(self.layout.piece_bytes());
-        let limit = (limit / 2).min(limit.saturating_sub(room_for_others));
-        let used: u64 = self.partial.values().filter(|p| p.ahead_of_time).map(|p| p.reserved).sum();
+        let room = self.room_for_targets();
         let p = self.peers.get(&peer)?;
         let mut least: Option<(f64, u32)> = None;
         let mut most: Option<(f64, u32)> = None;
@@ -147,15 +165,7 @@ impl Picker {
             }
             let part = self.partial.get(&piece);
             let share = part.map_or(1.0, Partial::open_share);
-            let more = match part {
-                Some(part) if !part.ahead_of_time => 0,
-                part => {
-                    let next = self.layout.blocks_of(PieceIndex(piece)) - open + 1;
-                    let reserved = part.map_or(0, |part| part.reserved);
-                    u64::from(self.layout.buffer_bytes(PieceIndex(piece), next)).saturating_sub(reserved)
-                }
-            };
-            if used + more <= limit && self.has_room(more) && least.is_none_or(|(most_open, _)| share > most_open) {
+            if least.is_none_or(|(most_open, _)| share > most_open) && self.may_grow(piece, room) {
                 least = Some((share, piece));
             }
             if part.is_some() && most.is_none_or(|(least_open, _)| share < least_open) {

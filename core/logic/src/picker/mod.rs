@@ -19,12 +19,14 @@ mod piece;
 mod price;
 mod reader;
 mod requests;
+mod runs;
 mod supply;
 #[cfg(test)]
 mod tests;
 mod tuning;
 
-pub use api::{Config, Counters, Input, Output, PeerFigures, Rule, Share};
+pub(crate) use api::DEFAULT_REQUESTS;
+pub use api::{Config, Counters, Input, Manner, Output, PeerFigures, Pointers, Rule, Share};
 
 use crate::rng::Rng;
 use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, ReaderKey, Time};
@@ -159,7 +161,8 @@ impl Picker {
             self.duplicates.pop_front();
         }
         match input {
-            Input::PeerJoined { peer, rtt, max_requests, fast } => self.peer_joined(peer, rtt, max_requests, fast),
+            Input::PeerJoined { peer, rtt, manner } => self.peer_joined(peer, rtt, manner),
+            Input::PeerManner(peer, manner) => self.peer_manner(peer, manner),
             Input::Dialled(peers) => self.dialled(peers),
             Input::PeerLeft(peer) => self.peer_left(peer),
             Input::KnownTails(tails) => {
@@ -178,11 +181,6 @@ impl Picker {
             Input::PeerSuspected(peer) => {
                 if let Some(p) = self.peers.get_mut(&peer) {
                     p.suspected = true;
-                }
-            }
-            Input::PeerTakes(peer, requests) => {
-                if let Some(p) = self.peers.get_mut(&peer) {
-                    p.max_requests = requests.clamp(1, MAX_REQUESTS);
                 }
             }
             Input::Progress(peer) => {
@@ -263,6 +261,13 @@ impl Picker {
         self.readers.get(&reader).and_then(Reader::rate)
     }
 
+    /// Returns the pointers of a reader's buffer; `None` if there is no such reader.
+    pub fn pointers(&self, reader: ReaderKey) -> Option<Pointers> {
+        let r = self.readers.get(&reader)?;
+        let here = self.layout.bytes_here(&self.have, r.position, r.end.saturating_sub(r.position));
+        Some(Pointers { offset: r.position, end_of_data: r.position + here, end_of_buffer: r.fetch_end() })
+    }
+
     /// Returns whether the bytes of this block would be useful.
     pub fn wants(&self, block: BlockRef) -> bool {
         self.layout.block_bytes(block) > 0
@@ -294,13 +299,13 @@ impl Picker {
         let quiet: Vec<PeerKey> = self
             .peers
             .iter()
-            .filter(|(_, p)| !p.queue.is_empty() && p.quiet_s(self.now, self.prior) > p.patience_s(least, self.prior))
+            .filter(|(_, p)| p.owes() && p.quiet_s(self.now, self.prior) > p.patience_s(least, self.prior))
             .map(|(key, _)| *key)
             .collect();
         for key in quiet {
             if let Some(p) = self.peers.get_mut(&key) {
                 p.snub(self.now);
-                self.counters.timeouts += p.queue.len() as u64;
+                self.counters.timeouts += p.queue.iter().filter(|ask| !ask.withdrawn).count() as u64;
                 self.release(key, |_| true);
             }
         }

@@ -1,11 +1,10 @@
 //! Handles inputs from peers: joining, leaving, pieces, chokes, rejects.
 
-use super::api::Output;
+use super::api::{Manner, Output};
 use super::peer::Peer;
 use super::tuning::STUCK_S;
 use super::{MAX_ALLOWED, Picker, URGENT_TICK_S};
 use crate::{Bits, BlockRef, PeerKey, PieceIndex};
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Shortest time between two HAVEs of a peer that each fill its queue, in seconds. It bounds the
@@ -13,11 +12,17 @@ use std::time::Duration;
 const HAVE_S: f64 = 0.01;
 
 impl Picker {
-    pub(super) fn peer_joined(&mut self, peer: PeerKey, rtt: Option<Duration>, max_requests: u32, fast: bool) {
-        let mut new = Peer::new(self.now, rtt, max_requests, fast, self.layout.pieces(), self.config.first_requests);
+    pub(super) fn peer_joined(&mut self, peer: PeerKey, rtt: Option<Duration>, manner: Manner) {
+        let mut new = Peer::new(self.now, rtt, manner, self.layout.pieces(), self.config.first_requests);
         new.interested = !self.have.is_full();
         debug_assert!(!self.peers.contains_key(&peer), "a peer's key is never reused");
         self.peers.insert(peer, new);
+    }
+
+    pub(super) fn peer_manner(&mut self, peer: PeerKey, manner: Manner) {
+        if let Some(p) = self.peers.get_mut(&peer) {
+            p.manner = manner;
+        }
     }
 
     pub(super) fn dialled(&mut self, peers: usize) {
@@ -30,11 +35,11 @@ impl Picker {
     pub(super) fn choked(&mut self, peer: PeerKey) {
         let Some(p) = self.peers.get_mut(&peer) else { return };
         p.choked = true;
-        if !p.fast {
+        if p.drops_on_choke() {
             p.drop_requests();
         }
         // BEP 6: requests for allowed fast pieces are answered nevertheless.
-        let kept = if p.fast { p.allowed.clone() } else { Vec::new() };
+        let kept = if p.drops_on_choke() { Vec::new() } else { p.allowed.clone() };
         self.release(peer, |piece| !kept.contains(&piece));
     }
 
@@ -163,7 +168,7 @@ impl Picker {
         if p.answers_cancel(block) {
             return;
         }
-        if p.take(block).is_some() {
+        if let Some(ask) = p.take(block) {
             self.outstanding -= 1;
             if let Some(part) = self.partial.get_mut(&block.piece.0) {
                 part.release(block.block, peer);
@@ -171,7 +176,7 @@ impl Picker {
             // A peer that rejects without choking us lacks the piece, or will not send it now. The
             // piece is not requested from it for a while. Otherwise both would repeat themselves
             // endlessly.
-            if !p.choked {
+            if !p.choked && !ask.withdrawn {
                 p.refuse(block.piece.0, self.now);
             }
             p.allowed.retain(|a| *a != block.piece.0);
@@ -185,17 +190,15 @@ impl Picker {
     /// Gives up the requests to a peer for the pieces that are `gone`, without a CANCEL.
     pub(super) fn release(&mut self, peer: PeerKey, gone: impl Fn(u32) -> bool) {
         let Some(p) = self.peers.get_mut(&peer) else { return };
-        let (kept, lost): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut p.queue).into_iter().partition(|ask| !gone(ask.block.piece.0));
-        p.queue = kept;
+        // BEP 6 keeps requests alive through a choke; BEP 3 drops them.
+        let live = !p.choked || !p.drops_on_choke();
+        let before = p.queue.len();
+        let lost = p.give_up(self.now, live, |ask| gone(ask.block.piece.0));
         if lost.is_empty() {
             return;
         }
-        self.outstanding -= lost.len();
-        // BEP 6 keeps requests alive through a choke; BEP 3 drops them.
-        let live = !p.choked || p.fast;
+        self.outstanding -= before - p.queue.len();
         for ask in lost {
-            p.mark_stale(ask, self.now, live);
             if let Some(part) = self.partial.get_mut(&ask.block.piece.0) {
                 part.release(ask.block.block, peer);
             }

@@ -14,6 +14,7 @@ use super::Picker;
 use super::demand::{Class, Demand};
 use super::peer::Peer;
 use super::piece::{Block, MAX_ASKERS};
+use super::runs::Pick;
 use super::tuning::{BURST_BLOCKS, DUPLICATE_GAIN, PATIENCE_S, PROBE_BLOCKS, SOON_S, STUCK_S, TICK_S, URGENT_S};
 use crate::BLOCK_BYTES;
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
@@ -24,11 +25,11 @@ const DUPLICATE_PIECES: usize = 2;
 
 /// The present offer of a peer, and how far ahead it may be asked.
 #[derive(Clone, Copy, Debug)]
-struct Offer {
+pub(super) struct Offer {
     /// Time at which a block requested now would arrive.
-    arrival_s: f64,
+    pub(super) arrival_s: f64,
     /// Likely delay beyond it.
-    risk_s: f64,
+    pub(super) risk_s: f64,
     service_s: f64,
     measured: bool,
     /// Whether it sent a block.
@@ -39,7 +40,7 @@ struct Offer {
     /// peers.
     proving: bool,
     /// Demands due within this time are free, later ones too expensive.
-    reach_s: f64,
+    pub(super) reach_s: f64,
 }
 
 /// A possible request to a peer: an open block, or one that is expected from others.
@@ -57,14 +58,14 @@ enum Request {
 }
 
 impl Picker {
-    /// Returns the block to request next from this peer; `None` if no request is worth its price.
-    pub(super) fn pick(&mut self, peer: PeerKey) -> Option<BlockRef> {
+    /// Returns what to request next from this peer; `None` if no request is worth its price.
+    pub(super) fn pick(&mut self, peer: PeerKey) -> Option<Pick> {
         self.skip_requested();
         let p = self.peers.get(&peer)?;
         let end = self.demands_within_horizon(p);
         let offer = self.offer(peer)?;
-        if let Some(block) = self.pick_duplicate(peer, &offer) {
-            return Some(block);
+        if let Some(pick) = self.pick_duplicate(peer, &offer) {
+            return Some(pick);
         }
         let (mut at, mut targets) = (self.open_from, true);
         while at < end {
@@ -79,17 +80,27 @@ impl Picker {
                     self.pick_target(peer)
                 }
                 Class::Target => None,
-                _ => self.pick_open(peer, &offer, &w, at),
+                _ => self.pick_open(peer, &offer, &w, at, false),
             };
-            if block.is_some() {
-                return block;
+            if let Some(block) = block {
+                return Some(Pick::open(block, Some(at)));
             }
             at += 1;
         }
-        if offer.reach_s.is_infinite() { self.pick_rarest(peer) } else { None }
+        let beyond = if offer.reach_s.is_infinite() { self.pick_rarest(peer) } else { None };
+        beyond.map(|block| Pick::open(block, None))
     }
 
-    fn pick_open(&mut self, key: PeerKey, offer: &Offer, w: &Demand, at: usize) -> Option<BlockRef> {
+    /// Returns the first open block of a piece, the `at`th demand, if it is worth its price. The
+    /// price does not matter for one that is `early` at any rate.
+    pub(super) fn pick_open(
+        &mut self,
+        key: PeerKey,
+        offer: &Offer,
+        w: &Demand,
+        at: usize,
+        early: bool,
+    ) -> Option<BlockRef> {
         let p = self.peers.get(&key)?;
         if !p.bits.get(w.piece) || !self.is_within_horizon(p, w) {
             return None;
@@ -99,7 +110,8 @@ impl Picker {
             return None;
         }
         let share = self.rule.is_some().then(|| self.share_of(key, w));
-        let worth = self.is_solo(w.piece, key)
+        let worth = early
+            || self.is_solo(w.piece, key)
             || match (&self.rule, share) {
                 (Some(rule), Some(share)) => rule.takes(&share),
                 _ => self.is_worth(offer, w, Request::First { open }),
@@ -174,7 +186,7 @@ impl Picker {
         spent / (self.config.hedge_share * (self.counters.received_bytes + credit) as f64).max(1.0)
     }
 
-    fn offer(&self, key: PeerKey) -> Option<Offer> {
+    pub(super) fn offer(&self, key: PeerKey) -> Option<Offer> {
         let p = self.peers.get(&key)?;
         Some(Offer {
             arrival_s: p.arrival(self.now, self.prior).as_secs_f64(),
@@ -275,7 +287,7 @@ impl Picker {
 
     /// Returns a block of the first urgent pieces that is worth a duplicate: the one that is
     /// expected last. Only if no block is open.
-    fn pick_duplicate(&mut self, key: PeerKey, offer: &Offer) -> Option<BlockRef> {
+    fn pick_duplicate(&mut self, key: PeerKey, offer: &Offer) -> Option<Pick> {
         let first = self.demand.first().filter(|w| w.is_urgent())?;
         let p = self.peers.get(&key).filter(|p| !p.snubbed && self.rule.is_none())?;
         if !(offer.measured || offer.idle) {
@@ -312,16 +324,43 @@ impl Picker {
                     last = Some((expected_s, Request::Duplicate { expected_s, unmeasured }, block));
                 }
             }
-            found = last.filter(|(_, request, _)| able && self.is_worth(offer, w, *request));
-            if found.is_some() {
+            let last = last.filter(|(_, request, _)| able && self.is_worth(offer, w, *request));
+            if let Some((_, request, block)) = last {
+                found = Some((*w, request, block));
                 break;
             }
         }
         self.latest = found.is_none().then_some(latest);
-        let (_, _, block) = found?;
+        let (w, request, block) = found?;
         self.counters.hedges += 1;
         self.duplicates.push_back(self.now);
-        Some(block)
+        Some(self.duplicate_run(key, offer, &w, request, block))
+    }
+
+    /// Returns the duplicates that go to this peer with the one of `last`, the block that is
+    /// expected last. A run is answered in ascending order, so blocks before it are added: the run
+    /// meets that of the other peer, which comes from the front.
+    fn duplicate_run(&mut self, key: PeerKey, offer: &Offer, w: &Demand, of_last: Request, last: BlockRef) -> Pick {
+        let most = self.peers.get(&key).map_or(1, |p| p.run_blocks(true, self.prior));
+        let mut pick = Pick { block: last, at: None, duplicates: 1 };
+        while pick.duplicates < most && pick.block.block > 0 {
+            let block = BlockRef { block: pick.block.block - 1, ..last };
+            let Some(b) = self.partial.get(&last.piece.0).map(|part| part.blocks[block.block as usize]) else { break };
+            if b.got || b.asked() != 1 || b.is_asked_of(key) {
+                break;
+            }
+            let Some((expected_s, unmeasured)) = self.expected(&b, block) else { break };
+            // The other blocks of the run come later by the time of this one.
+            let later = Offer { arrival_s: offer.arrival_s + f64::from(pick.duplicates) * offer.service_s, ..*offer };
+            let request = Request::Duplicate { expected_s, unmeasured };
+            if !self.is_worth(offer, w, request) || !self.is_worth(&later, w, of_last) {
+                break;
+            }
+            self.counters.hedges += 1;
+            self.duplicates.push_back(self.now);
+            pick = Pick { block, duplicates: pick.duplicates + 1, ..pick };
+        }
+        pick
     }
 
     /// Returns the expected arrival of a block from the peers that were asked for it, and whether

@@ -3,7 +3,7 @@
 use super::Picker;
 use super::api::{Output, Share};
 use super::demand::Demand;
-use super::peer::Peer;
+use super::peer::{Ask, Peer};
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
 impl Picker {
@@ -44,7 +44,7 @@ impl Picker {
                 return;
             }
             let limit = p.limit(self.now, slack, self.prior);
-            if p.queue.len() >= limit {
+            if p.queue.len() >= limit || p.is_at_depth() {
                 return;
             }
             let filled = p.queue.len() + 1 >= limit;
@@ -52,8 +52,12 @@ impl Picker {
             if p.snubbed && !p.queue.is_empty() {
                 return;
             }
-            let Some(block) = self.pick(peer) else { return };
-            self.request(peer, block, filled);
+            let in_runs = p.is_asked_for_runs() && !p.snubbed;
+            let Some(pick) = self.pick(peer) else { return };
+            self.request(peer, pick.block, filled, None);
+            if in_runs {
+                self.request_run(peer, pick, limit);
+            }
         }
     }
 
@@ -66,7 +70,8 @@ impl Picker {
         p.useful > 0 && (open || self.is_urgent() || !self.has_horizon(p))
     }
 
-    fn request(&mut self, peer: PeerKey, block: BlockRef, filled: bool) {
+    /// Requests a block. `after` is the block before it in the same run, if any.
+    pub(super) fn request(&mut self, peer: PeerKey, block: BlockRef, filled: bool, after: Option<BlockRef>) {
         if self.is_first_of_blocking(block.piece.0) {
             self.progress_at = self.now;
         }
@@ -77,12 +82,17 @@ impl Picker {
             part.solo = Some(peer);
         }
         let Some(p) = self.peers.get_mut(&peer) else { return };
+        if p.is_asked_for_runs() && p.ask_again(block) {
+            return;
+        }
         // A request that still stands at the peer is not sent again unless it was lost. A lost one
         // is cancelled first, so that it is not answered twice.
         let standing = p.revive(block);
         let lost = standing.is_some_and(|sent| p.is_lost(sent, self.now, self.prior));
         let stands = standing.is_some() && !lost;
-        p.ask(block, standing.filter(|_| stands).unwrap_or(self.now), self.now, filled);
+        let (sent, asked) = (standing.filter(|_| stands).unwrap_or(self.now), self.now);
+        let begins = after.is_none() || p.queue.back().map(|ask| ask.block) != after;
+        p.ask(Ask { block, asked, sent, filled, begins, withdrawn: false });
         if lost {
             self.out.push_back(Output::Cancel(peer, block));
         }
@@ -123,7 +133,7 @@ impl Picker {
             let likeliest = able.min_by_key(|(_, p)| (p.snubbed, !p.serves(self.now))).map(|(key, _)| *key);
             let Some(peer) = likeliest else { continue };
             if let Some(block) = self.next_open(w.piece) {
-                self.request(peer, block, false);
+                self.request(peer, block, false, None);
             }
             return;
         }

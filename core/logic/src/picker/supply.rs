@@ -26,6 +26,10 @@ const CUTOFFS: usize = 6;
 const CUTOFF_AGE_S: f64 = 0.01;
 const CUTOFF_AGE_PER_PEER_S: f64 = 0.0002;
 
+/// Rate below which a download of everything is worth further sources, bytes a second: an hour of
+/// film in a few minutes, and no more than one connection gives on most lines.
+const FETCH_BYTES_PER_S: f64 = 2.0 * 1024.0 * 1024.0;
+
 /// Figures of all peers together, computed with the cutoffs.
 #[derive(Debug, Default)]
 pub(super) struct Supply {
@@ -186,14 +190,13 @@ impl Picker {
                 seeds += 1;
             }
         }
-        let readers = self.readers.values().filter(|r| r.position < r.end);
-        let wanted: f64 = readers.filter_map(Reader::rate).sum();
+        let wanted = self.wanted_bytes_per_s();
         self.supply.spares_seeds = seeds > 0 && viewers >= seeds && (rate >= wanted || self.read_ahead_full);
         self.supply.full_viewers = full_rate > 0.0 && full_rate >= wanted;
     }
 
-    /// Returns a viewer's measured rate in bytes per second. An unmeasured viewer counts as
-    /// infinitely fast while it is new, and as useless later.
+    /// Returns a peer's measured rate in bytes per second. An unmeasured peer counts as infinitely
+    /// fast while it is new, and as useless later.
     fn believed_rate(&self, p: &Peer) -> f64 {
         if p.measured() {
             p.rate(self.prior)
@@ -202,6 +205,29 @@ impl Picker {
         } else {
             0.0
         }
+    }
+
+    /// Returns whether the peers deliver less than the readers use, so that further sources are worth
+    /// a dial. False while every read-ahead is full. If everything is fetched, at least
+    /// [`FETCH_BYTES_PER_S`] are worth it, also without readers. A peer that was silent for
+    /// [`PATIENCE_S`] counts as useless, although its requests stand for longer if nothing is urgent.
+    pub fn is_short(&self) -> bool {
+        if self.read_ahead_full && !self.fetch_all {
+            return false;
+        }
+        let delivers = |p: &&Peer| {
+            let is_silent = p.owes() && p.quiet_s(self.now, self.prior) > p.patience_s(PATIENCE_S, self.prior);
+            p.useful > 0 && p.serves(self.now) && !p.snubbed && !is_silent
+        };
+        let rate: f64 = self.peers.values().filter(delivers).map(|p| self.believed_rate(p)).sum();
+        let wanted = self.wanted_bytes_per_s();
+        rate < if self.fetch_all { wanted.max(FETCH_BYTES_PER_S) } else { wanted }
+    }
+
+    /// Returns what the readers use together.
+    fn wanted_bytes_per_s(&self) -> f64 {
+        let readers = self.readers.values().filter(|r| r.position < r.end);
+        readers.filter_map(Reader::rate).sum()
     }
 
     fn is_spared_seed(&self, p: &Peer) -> bool {
@@ -242,7 +268,7 @@ struct Start<'a> {
 impl Start<'_> {
     fn of(peer: &Peer, now: Time, prior: f64) -> Start<'_> {
         let service_s = peer.service_s(prior);
-        let at_s = peer.arrival(now, prior).since(now).as_secs_f64() - service_s;
+        let at_s = peer.arrival(now, prior).since(now).as_secs_f64() - service_s + peer.pause_s();
         Start { peer, at_s, risk_s: peer.risk_s(prior), blocks_per_s: 1.0 / service_s }
     }
 }

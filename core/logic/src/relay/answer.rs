@@ -1,7 +1,7 @@
 //! Answering requests for a place: accept, or name others.
 
 use super::policy::{Child, Model, Newcomer, Verdict};
-use super::{Output, Relay};
+use super::{Output, REPORT_S, Relay};
 use crate::{PeerKey, Time};
 use playswarm_proto::AddressClass;
 use playswarm_proto::address_class::is_acceptable;
@@ -155,26 +155,47 @@ impl Relay {
         let Some(link) = self.links.get(&peer) else { return no(Why::Full, 0, Vec::new()) };
         let gives = places_in(stripe, homes, link.capacity);
         let new = Newcomer { node, gives, capacity: link.capacity, location: link.location.clone() };
-        let here: Vec<Child> =
-            tree.children.iter().filter(|child| !tree.moved.contains_key(&child.peer)).cloned().collect();
+        let here: Vec<Child> = tree
+            .children
+            .iter()
+            .filter(|child| !tree.moved.contains_key(&child.peer))
+            .map(|child| Child {
+                best: child.best.and_then(|best| tree.left(now, best)),
+                step: child.step.filter(|step| !tree.is_promised(now, step.node)),
+                ..child.clone()
+            })
+            .collect();
+        let kin: Vec<Target> =
+            tree.kin.iter().filter(|kin| kin.free > 0).filter_map(|kin| tree.left(now, *kin)).collect();
         let model = Model {
             by: self.config.distance,
             step_in: self.config.step_in,
             is_source: self.is_source,
-            capacity: self.capacity(),
+            capacity: self.places(),
             location: &self.location,
             children: &here,
+            calm: self.trees.iter().all(|tree| tree.moved.is_empty()),
+            kin: &kin,
         };
         let verdict = self.config.add.decide(&mut self.rng, &model, &new, &join.asked);
-        self.redirect_by(stripe, node, join, verdict)
+        self.redirect_by(now, stripe, node, join, verdict)
     }
 
-    fn redirect_by(&mut self, stripe: u8, node: NodeId, join: &Join, verdict: Verdict) -> Answer {
+    fn redirect_by(&mut self, now: Time, stripe: u8, node: NodeId, join: &Join, verdict: Verdict) -> Answer {
         let depth = self.trees[usize::from(stripe)].path.len() as u8 + 1;
         let mut redirect = Redirect { stripes: Stripes::one(stripe), ..Redirect::default() };
         match verdict {
             Verdict::Replace(out) => return Answer::Accept(Some(out)),
-            Verdict::Places(targets) => redirect.targets = targets,
+            Verdict::Places(targets) => {
+                if let Some(first) = targets.first() {
+                    self.trees[usize::from(stripe)].promise(now, first.node);
+                }
+                targets.into_iter().for_each(|target| {
+                    if redirect.targets.iter().all(|known| known.node != target.node) {
+                        redirect.targets.push(target);
+                    }
+                });
+            }
             Verdict::Children(children) => {
                 redirect.targets = children.iter().filter_map(|child| self.target(*child, depth, 0)).collect();
                 // The next one in turn.
@@ -190,6 +211,13 @@ impl Relay {
             }
             Verdict::Refuse => {
                 redirect.targets = self.kin_of(stripe, node, join);
+                // Without a free place in the channel, nodes give outside their homes too.
+                if self.spare[usize::from(stripe)] == Some(0) {
+                    let able =
+                        |child: &&Child| child.capacity > 0 && child.node != node && !join.asked.contains(&child.node);
+                    let children = self.trees[usize::from(stripe)].children.iter().filter(able);
+                    redirect.targets.extend(children.filter_map(|child| self.target(child.peer, depth, 0)));
+                }
                 redirect.retry_s = if redirect.targets.is_empty() { FULL_RETRY_S } else { 0 };
             }
         }
@@ -241,6 +269,9 @@ impl Relay {
         path.push(self.me);
         self.tell(peer, Message::Accept(Accept { stripe, path, homes, adopts }));
         self.outputs.push_back(Output::Serve { peer, stripe, from: join.from });
+        // Soon it knows who can replace us, and which groups we have.
+        self.reports.insert(peer);
+        self.report_at = self.report_at.min(now.plus_secs(REPORT_S));
         if let Some(out) = out
             && let Some(target) = self.target(peer, self.trees[at].path.len() as u8 + 1, gives)
         {
@@ -274,35 +305,6 @@ impl Relay {
                 self.tell(peer, Message::Leave(Stripes::one(stripe)));
                 self.report_up(now, stripe);
             }
-        }
-    }
-
-    /// Data waits too long before it is sent to a child: this line feeds too many. The newest child
-    /// goes.
-    pub(super) fn queue(&mut self, now: Time, peer: PeerKey, seconds: f64) {
-        /// Longest time that data may wait, and for how long it may be so, seconds.
-        const SLOW_S: f64 = 0.2;
-        const FOR_S: f64 = 1.0;
-        let Some(link) = self.links.get_mut(&peer) else { return };
-        if seconds < SLOW_S {
-            link.slow_since = None;
-            return;
-        }
-        let since = *link.slow_since.get_or_insert(now);
-        if now < since.plus_secs(FOR_S) {
-            return;
-        }
-        link.slow_since = None;
-        let children = (0u8..).zip(&self.trees).flat_map(|(stripe, tree)| {
-            tree.children
-                .iter()
-                .filter(|child| !tree.moved.contains_key(&child.peer))
-                .map(move |child| (child.since, stripe, child.peer))
-        });
-        if let Some((_, stripe, child)) = children.max() {
-            let node = self.links.get(&child).and_then(|link| link.node()).unwrap_or_default();
-            let targets = self.kin_for(stripe, node);
-            self.move_child(now, stripe, child, Why::Slow, targets);
         }
     }
 

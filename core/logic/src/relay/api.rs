@@ -46,7 +46,8 @@ pub struct Config {
     pub home_places: u16,
     /// How long a moved child is fed without having found another parent. 3 s.
     pub keep_s: f64,
-    /// Most connections. 64.
+    /// Most connections, a quarter of them to one network of the Internet. 64. A source has sixteen
+    /// times as many, since all newcomers begin there.
     pub links: usize,
     /// Connections kept for repairs, beside those to parents and children. 8.
     pub spare_links: usize,
@@ -130,9 +131,10 @@ pub struct Channel {
 /// The result of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialled {
-    /// The node is connected, newly or from before.
+    /// The connection is open. What is told to the node now goes with the first bytes, before it
+    /// has said anything.
     Connected(PeerKey),
-    /// The connection or its handshake failed.
+    /// The connection failed, or its handshake after it was open and was then reported as ended.
     Failed,
     /// The dial reached ourselves.
     Ourselves,
@@ -146,6 +148,11 @@ pub enum Input {
     Channel(Channel),
     /// The upload that this node gives, bytes per second.
     Upload(f64),
+    /// The upload is not limited, and what the line carries is unknown: the number of children grows
+    /// while data does not wait.
+    UploadUnknown,
+    /// Packets of groups below this one need not be asked for any more.
+    Unneeded(u64),
     /// The stripes' first missing group: a new parent begins there. `None` before the start.
     Next(Option<u64>),
     /// An address that may have the channel, and the class of the address that named it: a node of
@@ -242,6 +249,8 @@ pub enum Event {
         stripe: u8,
         /// Time until the next attempt, seconds.
         retry_s: f64,
+        /// Whether nodes answered that all places are taken.
+        is_full: bool,
     },
 }
 

@@ -10,15 +10,45 @@ use playswarm_proto::live::{NodeId, Stripes, Target};
 
 impl Relay {
     pub(super) fn beat_all(&mut self, now: Time) {
-        if self.is_source {
-            for stripe in 0..self.trees.len() {
-                self.spare[stripe] = Some(self.spare_below(now, stripe as u8));
-            }
-        }
         // Promised places have been reported by now, or their node has not come.
-        self.promised.iter_mut().for_each(|promised| *promised /= 2.0);
+        let left = 0.5f64.powf(self.beat_s());
+        self.promised.iter_mut().for_each(|promised| *promised *= left);
         let peers: Vec<PeerKey> = self.links.keys().copied().collect();
         peers.into_iter().for_each(|peer| self.beat(now, peer));
+    }
+
+    /// Returns the time between two beats. In a slow channel they are rarer: what they cost grows
+    /// with the number of stripes, and not with the stream. Between them, each change is reported
+    /// at once, and packets show that a parent lives.
+    pub(super) fn beat_s(&self) -> f64 {
+        /// Bytes of a beat as it travels, about.
+        const BEAT_BYTES: f64 = 150.0;
+        /// Share of a stripe that its beats may cost in each direction. With half of it, repairs in
+        /// slow channels wait for what beats say of free places.
+        const BEAT_SHARE: f64 = 0.009;
+        /// Longest time between two beats, seconds.
+        const MAX_BEAT_S: f64 = 10.0;
+        let rate = self.channel.map_or(0.0, |channel| channel.stripe_bytes_per_s);
+        let least = self.config.beat_s;
+        if rate > 0.0 { (BEAT_BYTES / (BEAT_SHARE * rate)).clamp(least, least.max(MAX_BEAT_S)) } else { least }
+    }
+
+    /// Takes note of the channel's free places in a stripe. Without any, other rules apply to all
+    /// nodes, and that must not wait for the next beat.
+    pub(super) fn note_spare(&mut self, now: Time, stripe: u8, spare: u16) {
+        let known = self.spare[usize::from(stripe)].replace(spare);
+        if (known == Some(0)) != (spare == 0) {
+            self.report_up(now, stripe);
+            self.report_down(now, stripe);
+        }
+    }
+
+    /// Counts the free places of the channel, at its source.
+    pub(super) fn count_spare(&mut self, now: Time) {
+        for stripe in 0..self.trees.len() as u8 {
+            let spare = self.spare_below(now, stripe);
+            self.note_spare(now, stripe, spare);
+        }
     }
 
     /// Sends a beat.
@@ -70,8 +100,10 @@ impl Relay {
         let own = (free > 0).then_some(Target { node: self.me, addr: MYSELF, depth, free: free.min(65_535) as u16 });
         let nearest = |places: &mut dyn Iterator<Item = Target>| places.min_by_key(|place| (place.depth, place.node));
         let below = nearest(&mut tree.children.iter().filter_map(|child| child.best));
-        let has_idle = tree.children.iter().any(|child| child.gives == 0 && !tree.moved.contains_key(&child.peer));
-        let own_step = (has_idle && self.port != 0).then_some(Target { node: self.me, addr: MYSELF, depth, free: 0 });
+        // Who gives less than half of what a node gives in one stripe gives way to most.
+        let staying = tree.children.iter().filter(|child| !tree.moved.contains_key(&child.peer));
+        let least = staying.map(|child| child.gives).min().filter(|least| least * 2 < self.config.home_places);
+        let own_step = least.filter(|_| self.port != 0).map(|free| Target { node: self.me, addr: MYSELF, depth, free });
         Up {
             stripe,
             subtree: subtree.min(65_535) as u16,
@@ -107,7 +139,8 @@ impl Relay {
         let Some(link) = self.links.get_mut(&peer) else { return };
         link.last_beat = Some((beat.sequence, now));
         link.offers = beat.offers;
-        link.newest = beat.newest;
+        let ours = self.progress.newest().filter(|_| beat.newest > 0);
+        link.ahead = ours.map(|ours| (beat.newest as i64).saturating_sub(ours as i64));
         link.location.position = Position::decode(beat.coordinate);
         let theirs = link.location.position;
         if let Some(rtt_s) = link.echoed(now, beat.echo, beat.held_ms) {
@@ -151,8 +184,9 @@ impl Relay {
         let Some(tree) = self.trees.get_mut(at).filter(|tree| tree.is_parent(peer)) else { return };
         tree.kin = kin;
         if let Some(spare) = spare.get(at) {
-            self.spare[at] = Some(*spare);
+            self.note_spare(now, stripe, *spare);
         }
+        let Some(tree) = self.trees.get_mut(at) else { return };
         if down.path == tree.path {
             return;
         }
@@ -187,17 +221,22 @@ impl Relay {
                 .skip(1)
                 .any(|node| self.trees.iter().filter(|other| other.path.contains(node)).count() > most)
         };
-        let better = (0u8..).zip(&self.trees).find_map(|(stripe, tree)| {
-            let depth = tree.path.len();
-            let climbs = |kin: &&Target| kin.free > 0 && usize::from(kin.depth) + 2 < depth;
-            let spreads = |kin: &&Target| kin.free > 0 && !crowded.contains(&kin.node);
-            let targets: Vec<Target> = match shared(tree) && is_unspread(tree) {
-                true => tree.kin.iter().filter(spreads).copied().collect(),
-                false => tree.kin.iter().filter(climbs).copied().collect(),
-            };
-            (!targets.is_empty() && tree.search.is_none()).then_some((stripe, targets))
-        });
-        if let Some((stripe, targets)) = better {
+        let free = |tree: &super::Tree, is_better: &dyn Fn(&Target) -> bool| {
+            tree.kin.iter().filter(|kin| kin.free > 0 && is_better(kin)).copied().collect::<Vec<Target>>()
+        };
+        let candidates = (0u8..).zip(&self.trees).filter(|(_, tree)| tree.search.is_none());
+        // The deepest stripe has most to gain.
+        let better = candidates
+            .map(|(stripe, tree)| match shared(tree) && is_unspread(tree) {
+                true => (usize::MAX, stripe, free(tree, &|kin| !crowded.contains(&kin.node))),
+                false => {
+                    let depth = tree.path.len();
+                    (depth, stripe, free(tree, &|kin| usize::from(kin.depth) + 1 < depth))
+                }
+            })
+            .filter(|(_, _, targets)| !targets.is_empty())
+            .max_by_key(|(gain, stripe, _)| (*gain, *stripe));
+        if let Some((_, stripe, targets)) = better {
             self.search_at(now, stripe, Reason::Better, &targets, None);
         }
     }

@@ -1,14 +1,15 @@
 //! Addresses of nodes: which may be dialled, and which failed. All numbers are bounded.
 
-use crate::Time;
+use crate::{PeerKey, Time};
 use playswarm_proto::address_class::{AddressClass, is_acceptable};
+use playswarm_proto::live::NodeId;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// First pause after a failed dial, seconds. It doubles with each failure.
 const REST_S: f64 = 1.0;
 /// Longest pause after failed dials, seconds.
-const MAX_REST_S: f64 = 60.0;
+pub(super) const MAX_REST_S: f64 = 60.0;
 
 #[derive(Clone, Copy, Debug)]
 struct Contact {
@@ -16,6 +17,10 @@ struct Contact {
     failures: u32,
     until: Time,
     seen: Time,
+    /// The node, if a redirect named it.
+    node: Option<NodeId>,
+    /// The neighbour that named it last, as long as it was not called through it.
+    named_by: Option<PeerKey>,
 }
 
 #[derive(Debug, Default)]
@@ -34,7 +39,7 @@ impl Contacts {
             return;
         }
         let trusted = named_by.is_none();
-        let fresh = Contact { trusted, failures: 0, until: Time::ZERO, seen: now };
+        let fresh = Contact { trusted, failures: 0, until: Time::ZERO, seen: now, node: None, named_by: None };
         let contact = self.all.entry(addr).or_insert(fresh);
         contact.seen = now;
         contact.trusted |= trusted;
@@ -47,11 +52,39 @@ impl Contacts {
         }
     }
 
-    /// The dial to this address failed.
-    pub(super) fn fail(&mut self, now: Time, addr: SocketAddr) {
+    /// Notes which node is at an address, and the neighbour that named it.
+    pub(super) fn name(&mut self, addr: SocketAddr, node: NodeId, by: PeerKey) {
+        if let Some(contact) = self.all.get_mut(&addr) {
+            (contact.node, contact.named_by) = (Some(node), Some(by));
+        }
+    }
+
+    /// Returns the node at an address, and the neighbour through which it can be called.
+    pub(super) fn named_by(&self, addr: SocketAddr) -> Option<(NodeId, PeerKey)> {
+        let contact = self.all.get(&addr)?;
+        Some((contact.node?, contact.named_by?))
+    }
+
+    /// As [`Self::named_by`], once.
+    pub(super) fn take_named_by(&mut self, addr: SocketAddr) -> Option<(NodeId, PeerKey)> {
+        let contact = self.all.get_mut(&addr)?;
+        Some((contact.node?, contact.named_by.take()?))
+    }
+
+    /// Returns the address at which a redirect named a node.
+    pub(super) fn of(&self, node: NodeId) -> Option<SocketAddr> {
+        self.all.iter().find(|(_, contact)| contact.node == Some(node)).map(|(addr, _)| *addr)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The dial to this address failed. It is tried again after `longest_s` at the latest.
+    pub(super) fn fail(&mut self, now: Time, addr: SocketAddr, longest_s: f64) {
         if let Some(contact) = self.all.get_mut(&addr) {
             contact.failures += 1;
-            let rest_s = (REST_S * f64::from(1u32 << contact.failures.min(6))).min(MAX_REST_S);
+            let rest_s = (REST_S * f64::from(1u32 << contact.failures.min(6))).min(longest_s);
             contact.until = now.plus_secs(rest_s);
         }
     }

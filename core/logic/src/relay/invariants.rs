@@ -35,7 +35,7 @@ impl Relay {
                 return Err(format!("{peer:?} is moved in stripe {stripe} and no child"));
             }
         }
-        let capacity = usize::from(self.capacity());
+        let capacity = usize::from(self.places());
         let taken: usize = self.trees.iter().map(|tree| tree.taken(now, None)).sum();
         let reserved: usize = self.trees.iter().map(|tree| tree.reserved.len()).sum();
         if taken > capacity.max(reserved) + reserved {

@@ -4,19 +4,15 @@
 //! with a clock, and a pause of the source triggers no search. A channel with a single stripe is
 //! compared with the newest groups that neighbours report.
 
+use super::Relay;
 use super::search::Reason;
-use super::{Output, Relay};
 use crate::{PeerKey, Time};
-use playswarm_proto::live::Stripes;
-use playswarm_proto::live::message::{Message, Wanted};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Most groups that are counted.
 const MAX_COUNTED: usize = 64;
 /// Time between two looks, seconds.
 const LOOK_S: f64 = 0.1;
-/// Neighbours that are asked for a late packet.
-const ASKED: usize = 2;
 /// Time that a new parent has before its stripe can lag, seconds. What it sends first takes a
 /// while.
 const GRACE_S: f64 = 1.0;
@@ -85,6 +81,7 @@ impl Relay {
         if let Some(link) = self.links.get_mut(&from) {
             link.heard = now;
         }
+        self.fetched(now, from, group, stripe);
         let Some(channel) = self.channel else { return };
         if let Some(parent) = self.trees.get_mut(usize::from(stripe)).and_then(|tree| tree.parent.as_mut())
             && parent.peer == from
@@ -105,7 +102,7 @@ impl Relay {
         }
         self.progress.claimed = group;
         // As long as for a neighbour that says nothing.
-        let silence_s = self.config.beat_s * f64::from(self.config.missed);
+        let silence_s = self.beat_s() * f64::from(self.config.missed);
         self.progress.expect(now, group, now.plus_secs(silence_s));
     }
 
@@ -129,18 +126,6 @@ impl Relay {
             self.counters.lagged += 1;
             self.trees[usize::from(stripe)].lost = Some(now);
             self.search(now, stripe, Reason::Lag);
-        }
-    }
-
-    /// Asks neighbours for packets that are late. Any node that has a group can make all its
-    /// packets.
-    pub(super) fn late(&mut self, group: u64, missing: Stripes, lacks: u8) {
-        let able = self.links.iter().filter(|(_, link)| link.hello.is_some() && link.newest >= group);
-        let mut able: Vec<(u64, PeerKey)> = able.map(|(peer, _)| (self.rng.next_u64(), *peer)).collect();
-        able.sort_unstable();
-        let packets: Stripes = missing.iter().take(usize::from(lacks)).collect();
-        for (_, peer) in able.into_iter().take(ASKED) {
-            self.outputs.push_back(Output::Tell(peer, Message::Want(vec![Wanted { group, packets }])));
         }
     }
 }

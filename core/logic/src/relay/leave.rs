@@ -5,6 +5,7 @@ use super::{Output, Relay};
 use crate::{PeerKey, Time};
 use playswarm_proto::live::message::{MAX_TARGETS, Message, Redirect, Why};
 use playswarm_proto::live::{NodeId, Stripes, Target};
+use std::collections::BTreeSet;
 
 /// Longest time for which children are still fed, seconds.
 const LEAVE_S: f64 = 1.5;
@@ -20,6 +21,10 @@ impl Relay {
             return;
         }
         self.leaving = Some(Leaving { until: now.plus_secs(LEAVE_S) });
+        // Its places are gone, and its parents know that before its children ask them.
+        let parents: BTreeSet<PeerKey> =
+            self.trees.iter().filter_map(|tree| Some(tree.parent.as_ref()?.peer)).collect();
+        parents.into_iter().for_each(|peer| self.beat(now, peer));
         for stripe in 0..self.trees.len() as u8 {
             let children: Vec<(PeerKey, NodeId)> =
                 self.trees[usize::from(stripe)].children.iter().map(|child| (child.peer, child.node)).collect();

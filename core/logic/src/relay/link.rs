@@ -1,9 +1,12 @@
 //! What is known of a connected node.
 
 use super::coordinates::Position;
+use super::fetch::{AT_ONCE, Asked};
 use super::{Location, Output, Relay};
 use crate::token_bucket::TokenBucket;
 use crate::{PeerKey, Time};
+use playswarm_proto::AddressClass;
+use playswarm_proto::address_class::network;
 use playswarm_proto::live::message::Hello;
 use playswarm_proto::live::{NodeId, Stripes};
 use std::collections::VecDeque;
@@ -15,11 +18,20 @@ const MAX_SENT: usize = 4;
 /// redirect and the request after it need it.
 const IDLE_S: f64 = 5.0;
 
+/// Connections of a source, in multiples of those of other nodes. Newcomers begin there, and leave
+/// once they are placed.
+const SOURCE_LINKS: usize = 16;
+/// Divisor that gives a network's share of the connections of a node. One holder of addresses then
+/// cannot surround a node, nor keep others from it. A source feeds few and only names others, so all
+/// viewers behind one address must get their answers: a sixteenth of its connections is enough.
+const NETWORK_SHARE: usize = 4;
+const NETWORK_SHARE_OF_SOURCE: usize = 16;
+
 #[derive(Debug)]
 pub(super) struct Link {
     /// The other end of the connection.
     pub(super) remote: SocketAddr,
-    dialled: bool,
+    pub(super) dialled: bool,
     pub(super) hello: Option<Hello>,
     /// Address at which the node can be dialled.
     pub(super) listen: Option<SocketAddr>,
@@ -32,13 +44,18 @@ pub(super) struct Link {
     pub(super) capacity: u16,
     /// Stripes that it would feed us with.
     pub(super) offers: Stripes,
-    /// Its newest group.
-    pub(super) newest: u64,
+    /// By how many groups its newest was ahead of ours when it said so. That changes little, while
+    /// its newest group does. `None` if it had none.
+    pub(super) ahead: Option<i64>,
     /// The last beat from it.
     pub(super) last_beat: Option<(u16, Time)>,
     sent: VecDeque<(u16, Time)>,
     pub(super) rtt_s: Option<f64>,
     pub(super) wants: TokenBucket,
+    /// Packets that it was asked for.
+    pub(super) requests: Vec<Asked>,
+    /// How many these may be.
+    pub(super) at_once: usize,
     /// Time since which data waits too long to be sent.
     pub(super) slow_since: Option<Time>,
 }
@@ -56,11 +73,13 @@ impl Link {
             location: Location { ip: Some(remote.ip()), ..Location::default() },
             capacity: 0,
             offers: Stripes::NONE,
-            newest: 0,
+            ahead: None,
             last_beat: None,
             sent: VecDeque::new(),
             rtt_s: None,
             wants: TokenBucket::new(now, wants_per_s, wants_per_s, wants_per_s),
+            requests: Vec::new(),
+            at_once: AT_ONCE.0,
             slow_since: None,
         }
     }
@@ -105,9 +124,22 @@ impl Link {
 }
 
 impl Relay {
+    /// Returns whether the bounds allow one more connection to this address. Networks of users and of
+    /// providers' customers have no bound of their own: their nodes know each other.
+    pub(super) fn has_room(&self, addr: SocketAddr) -> bool {
+        let (most, share) = match self.is_source {
+            true => (SOURCE_LINKS * self.config.links, NETWORK_SHARE_OF_SOURCE),
+            false => (self.config.links, NETWORK_SHARE),
+        };
+        let of = network(addr.ip());
+        let is_near =
+            || self.links.values().filter(|link| network(link.remote.ip()) == of).count() < most.div_ceil(share);
+        self.links.len() < most && (AddressClass::of(addr.ip()).is_local() || is_near())
+    }
+
     /// Closes connections to nodes that have been silent for too long.
     pub(super) fn close_dead_links(&mut self, now: Time) {
-        let silence_s = self.config.beat_s * f64::from(self.config.missed);
+        let silence_s = self.beat_s() * f64::from(self.config.missed);
         let dead: Vec<PeerKey> = (self.links.iter())
             .filter(|(_, link)| now >= link.heard.plus_secs(silence_s))
             .map(|(peer, _)| *peer)

@@ -14,13 +14,17 @@
 mod answer;
 mod api;
 mod beats;
+mod call;
+mod capacity;
 mod contacts;
 mod coordinates;
+mod fetch;
 mod invariants;
 mod lag;
 mod leave;
 mod link;
 mod policy;
+mod reach;
 mod replies;
 mod search;
 #[cfg(test)]
@@ -34,12 +38,15 @@ pub use policy::{Add, Delete, Distance, Location};
 use crate::rng::Rng;
 use crate::token_bucket::TokenBucket;
 use crate::{PeerKey, Time};
+use capacity::Capacity;
 use contacts::Contacts;
+use fetch::Waiting;
 use lag::Progress;
 use leave::Leaving;
 use link::Link;
 use playswarm_proto::live::message::{Hello, Message, VERSION};
 use playswarm_proto::live::{MAX_PACKETS, NodeId, Stripes};
+use reach::Reach;
 use search::Reason;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -60,12 +67,13 @@ pub struct Relay {
     port: u16,
     location: Location,
     channel: Option<Channel>,
-    upload: f64,
+    capacity: Capacity,
     /// Stripes in which this node feeds others.
     homes: Stripes,
     links: BTreeMap<PeerKey, Link>,
     dialling: BTreeMap<SocketAddr, Time>,
     contacts: Contacts,
+    reach: Reach,
     /// A tree for each stripe. Before the head is known, there is one for each possible stripe.
     trees: Vec<Tree>,
     /// Free places of the whole channel in each stripe, if known.
@@ -75,9 +83,12 @@ pub struct Relay {
     progress: Progress,
     /// First group of which something is missing.
     next: Option<u64>,
+    /// Packets that are to be asked of neighbours.
+    waiting: Waiting,
     /// Requests to send at the end of this event.
     joins: BTreeMap<(PeerKey, Option<NodeId>), Stripes>,
     join_budget: TokenBucket,
+    call_budget: TokenBucket,
     next_beat: Time,
     sequence: u16,
     /// Drawn anew with each beat: by how much this node waits longer than others, 0 to 1.
@@ -115,18 +126,21 @@ impl Relay {
             port,
             location: Location::default(),
             channel: None,
-            upload: 0.0,
+            capacity: Capacity::new(now),
             homes: Stripes::NONE,
             links: BTreeMap::new(),
             dialling: BTreeMap::new(),
             contacts: Contacts::default(),
+            reach: Reach::default(),
             trees,
             spare: vec![None; MAX_PACKETS],
             promised: vec![0.0; MAX_PACKETS],
             progress: Progress::default(),
             next: None,
+            waiting: Waiting::default(),
             joins: BTreeMap::new(),
             join_budget: TokenBucket::new(now, config.joins_per_s, config.joins_per_s, config.joins_per_s),
+            call_budget: TokenBucket::new(now, call::CALLS_PER_S, call::CALLS_PER_S, call::CALLS_PER_S),
             next_beat: now.plus_secs(config.beat_s * rng.unit()),
             sequence: 0,
             jitter: rng.unit(),
@@ -146,16 +160,22 @@ impl Relay {
     pub fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Channel(channel) => self.set_channel(channel),
-            Input::Upload(bytes_per_s) => {
-                self.upload = if bytes_per_s.is_finite() { bytes_per_s.max(0.0) } else { 0.0 }
+            Input::Upload(bytes_per_s) => self.capacity.limit(bytes_per_s),
+            Input::UploadUnknown => self.capacity.unknown(self.is_source),
+            Input::Unneeded(below) => return self.fetched_below(Some(below)),
+            Input::Next(next) => {
+                self.next = next;
+                return self.fetched_below(next);
             }
-            Input::Next(next) => return self.next = next,
             Input::Contact(addr, named_by) => {
                 self.contacts.add(now, addr, named_by, self.config.contacts);
                 self.wake_searches(now);
             }
             Input::Route(route) => self.location.route = route,
-            Input::Incoming(peer, addr) => self.connected(now, peer, addr, false),
+            Input::Incoming(peer, addr) => {
+                self.note_incoming(addr);
+                self.connected(now, peer, addr, false);
+            }
             Input::Dialled(addr, how) => self.dialled(now, addr, how),
             Input::Heard(peer, message) => self.heard(now, peer, message),
             Input::Arrived { from, stripe, group } => {
@@ -163,7 +183,7 @@ impl Relay {
                 // Packets arrive often; what they show is looked at with the next timeout.
                 return;
             }
-            Input::Late { group, missing, lacks } => self.late(group, missing, lacks),
+            Input::Late { group, missing, lacks } => self.late(now, group, missing, lacks),
             Input::Queue(peer, seconds) => self.queue(now, peer, seconds),
             Input::Left(peer) => self.left(now, peer),
             Input::Leave => self.leave(now),
@@ -182,7 +202,7 @@ impl Relay {
         let searches = self.trees.iter().filter_map(|tree| Some(tree.search.as_ref()?.next_timeout()));
         let moved = self.trees.iter().flat_map(|tree| tree.moved.values().copied());
         let leaving = self.leaving.as_ref().map(|leaving| leaving.until);
-        (searches.chain(moved).chain(leaving))
+        (searches.chain(moved).chain(leaving).chain(self.next_call()))
             .chain([self.next_beat, self.report_at, self.progress.next_check()])
             .min()
             .unwrap_or(Time::NEVER)
@@ -210,6 +230,11 @@ impl Relay {
         self.trees.iter().filter(|tree| tree.parent.is_some()).count()
     }
 
+    /// Returns the free places of the whole channel in a stripe, if neighbours have told them.
+    pub fn free_places(&self, stripe: u8) -> Option<u16> {
+        self.spare.get(usize::from(stripe)).copied().flatten()
+    }
+
     /// Returns the stripes in which this node feeds others.
     pub fn homes(&self) -> Stripes {
         self.homes
@@ -218,6 +243,22 @@ impl Relay {
     /// Returns the number of this node.
     pub fn node(&self) -> NodeId {
         self.me
+    }
+
+    /// Returns whether this node is worth an announcement: it is the source, which names others even
+    /// if it is full, or it has a free place.
+    pub fn is_helpful(&self, now: Time) -> bool {
+        self.is_source || (0..self.trees.len() as u8).any(|stripe| self.free(now, stripe, None) > 0)
+    }
+
+    /// Returns the number of addresses of other nodes that are known.
+    pub fn contacts(&self) -> usize {
+        self.contacts.len()
+    }
+
+    /// Returns whether others can dial this node. `None` if nothing has shown it yet.
+    pub fn is_reachable(&self) -> Option<bool> {
+        self.reach.known
     }
 
     /// Returns the counters.
@@ -239,8 +280,8 @@ impl Relay {
     }
 
     /// Returns the number of children that this node can have in all stripes.
-    fn capacity(&self) -> u16 {
-        self.places_of(self.upload)
+    fn places(&self) -> u16 {
+        self.places_of(self.capacity.upload)
     }
 
     /// Returns the number of children that a node with this upload, bytes per second, can have.
@@ -253,11 +294,16 @@ impl Relay {
     fn run(&mut self, now: Time) {
         self.check_lag(now);
         self.end_moves(now);
+        if self.is_source {
+            self.count_spare(now);
+        }
+        self.call_silent(now);
         if now >= self.next_beat {
-            self.next_beat = now.plus_secs(self.config.beat_s);
+            self.next_beat = now.plus_secs(self.beat_s());
             self.jitter = self.rng.unit();
             self.close_dead_links(now);
             self.close_idle_links(now);
+            self.try_more(now);
             self.beat_all(now);
             self.improve(now);
         }
@@ -292,7 +338,7 @@ impl Relay {
         if self.links.contains_key(&peer) {
             return;
         }
-        if self.links.len() >= self.config.links && !self.is_source {
+        if !self.has_room(addr) {
             self.outputs.push_back(Output::Close(peer));
             return;
         }
@@ -304,8 +350,8 @@ impl Relay {
     fn dialled(&mut self, now: Time, addr: SocketAddr, how: Dialled) {
         self.dialling.remove(&addr);
         match how {
+            // The address is proven by a hello only: any server accepts connections.
             Dialled::Connected(peer) => {
-                self.contacts.succeed(now, addr);
                 self.connected(now, peer, addr, true);
                 // The requests go with the first bytes.
                 for stripe in 0..self.trees.len() as u8 {
@@ -314,7 +360,10 @@ impl Relay {
                     }
                 }
             }
-            Dialled::Failed => self.contacts.fail(now, addr),
+            Dialled::Failed => {
+                self.contacts.fail(now, addr, self.longest_rest_s(contacts::MAX_REST_S));
+                self.call(addr);
+            }
             Dialled::Ourselves => self.contacts.own(addr),
         }
         if !matches!(how, Dialled::Connected(_)) {
@@ -341,15 +390,18 @@ impl Relay {
             }
             Message::Hello(hello) => {
                 link.greet(hello);
-                if let Some(addr) = link.listen {
+                let dialled = link.dialled;
+                if let Some(addr) = link.listen.filter(|_| dialled) {
                     self.contacts.succeed(now, addr);
                 }
+                self.came(now, peer);
             }
             Message::Join(join) => self.answer(now, peer, &join),
             Message::Accept(accept) => self.accepted(now, peer, accept),
             Message::Redirect(redirect) => self.redirected(now, peer, &redirect),
             Message::Leave(stripes) => self.left_stripes(now, peer, stripes),
             Message::Beat(beat) => self.hear_beat(now, peer, beat),
+            Message::Call(call) => self.called(now, peer, call),
             Message::Want(wanted) => {
                 let count: usize = wanted.iter().map(|wanted| wanted.packets.len()).sum();
                 if link.wants.has(now, 1.0) {

@@ -10,6 +10,7 @@ use crate::rng::Rng;
 use crate::{PeerKey, Time};
 use playswarm_proto::live::{NodeId, Target};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 /// What a node without a free place does with a newcomer.
@@ -132,7 +133,8 @@ pub(super) struct Child {
     pub spare: u16,
     /// The free place in its tree that is nearest to the source.
     pub best: Option<Target>,
-    /// The place in its tree, nearest to the source, of a node that feeds nobody.
+    /// The node in its tree, nearest to the source, with a child that gives little: `free` is what
+    /// this child gives.
     pub step: Option<Target>,
     /// Where it is.
     pub location: Location,
@@ -160,6 +162,10 @@ pub(super) struct Model<'a> {
     pub(super) location: &'a Location,
     /// The children, in the order of [`Add::RoundRobin`].
     pub(super) children: &'a [Child],
+    /// Whether no child is being moved: until another feeds it, it costs a place more.
+    pub(super) calm: bool,
+    /// Free places outside the tree below this node.
+    pub(super) kin: &'a [Target],
 }
 
 /// What to do with a newcomer for whom there is no free place.
@@ -204,27 +210,37 @@ impl Add {
     }
 }
 
-/// Ours. A newcomer that gives in this stripe takes the place of a node that does not, the nearest
-/// to the source: otherwise a stripe whose places are all taken by such nodes can get no further
-/// giver, and starves. Any other goes to the free place that is nearest to the source.
+/// Returns whether a child gives its place to a newcomer: if that can feed at least twice as many.
+/// A stripe whose places are all taken by nodes that feed nobody can get no further giver, and
+/// starves; and the more a node near the source feeds, the less deep the tree is.
+pub(super) fn gives_way(child_gives: u16, newcomer_gives: u16) -> bool {
+    newcomer_gives > 0 && newcomer_gives >= child_gives.saturating_mul(2)
+}
+
+/// Ours. A newcomer takes the place of a child that gives way to it. Any other goes to the place
+/// that is nearest to the source: a free one, or that of a node that gives way.
 fn nearest(rng: &mut Rng, model: &Model<'_>, new: &Newcomer, asked: &[NodeId]) -> Verdict {
-    let steps_in = model.step_in && new.gives > 0;
-    if steps_in
-        && let Some(out) = model.children.iter().filter(|child| child.gives == 0).max_by_key(|child| child.since)
-    {
+    let steps_in = |gives: u16| model.step_in && gives_way(gives, new.gives);
+    let weak = model.children.iter().filter(|child| steps_in(child.gives) && (model.calm || child.gives == 0));
+    if let Some(out) = weak.min_by_key(|child| (child.gives, Reverse(child.since))) {
         return Verdict::Replace(out.peer);
     }
-    let mut places: Vec<(u8, u64, Target)> = (model.children.iter())
-        .flat_map(|child| [child.best, child.step.filter(|_| steps_in)])
-        .flatten()
-        .filter(|place| place.node != new.node && !asked.contains(&place.node))
+    let is_new = |node: NodeId| node != new.node && !asked.contains(&node);
+    let below = model.children.iter().flat_map(|child| [child.best, child.step.filter(|place| steps_in(place.free))]);
+    let mut places: Vec<(u8, u64, Target)> = (below.flatten().chain(model.kin.iter().copied()))
+        .filter(|place| is_new(place.node))
         .map(|place| (place.depth, rng.next_u64(), place))
         .collect();
     places.sort_unstable_by_key(|(depth, draw, _)| (*depth, *draw));
-    places.dedup_by_key(|(_, _, place)| place.node);
-    match places.is_empty() {
+    if !places.is_empty() {
+        return Verdict::Places(places.into_iter().map(|(_, _, place)| place).collect());
+    }
+    // Where the places are is not known exactly any more: newcomers were sent to those reported.
+    let mut roomy: Vec<&Child> = model.children.iter().filter(|child| child.spare > 0 && is_new(child.node)).collect();
+    roomy.sort_by_key(|child| Reverse(child.spare));
+    match roomy.is_empty() {
         true => Verdict::Refuse,
-        false => Verdict::Places(places.into_iter().map(|(_, _, place)| place).collect()),
+        false => Verdict::Children(roomy.into_iter().map(|child| child.peer).collect()),
     }
 }
 

@@ -20,7 +20,12 @@ impl Relay {
         }
         let expected = tree.search.as_mut().is_some_and(|search| search.answered(now, peer));
         let is_loop = accept.path.contains(&self.me) || accept.path.last() != Some(&node);
-        if !expected || is_loop {
+        // Others came first, or the node itself has moved.
+        let is_worse = tree.search.as_ref().is_some_and(|search| search.reason == Reason::Better)
+            && accept.path.len() > tree.path.len();
+        // Both asked the other at the same time.
+        let is_child = tree.order.contains(&peer);
+        if !expected || is_loop || is_worse || is_child {
             self.counters.loops += u64::from(is_loop);
             return self.tell(peer, Message::Leave(Stripes::one(stripe)));
         }
@@ -57,6 +62,7 @@ impl Relay {
         let (class, from_source) = (AddressClass::of(link.remote.ip()), link.is_source());
         for target in redirect.targets.iter().filter(|target| target.node != self.me) {
             self.contacts.add(now, target.addr, Some(class), self.config.contacts);
+            self.contacts.name(target.addr, target.node, peer);
         }
         if self.homes.is_empty() && from_source {
             self.homes = redirect.homes.and(Stripes::first(self.trees.len()));

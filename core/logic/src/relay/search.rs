@@ -18,6 +18,9 @@ const AT_ONCE: usize = 3;
 const PATIENCE: f64 = 3.0;
 /// Longest pause between attempts, seconds.
 const MAX_REST_S: f64 = 30.0;
+/// Longest pause of a node that had the stream and is cut off from all of it, seconds. Its line may come
+/// back at any moment, and what it misses stays in the back buffers of others for half a minute.
+const CUT_OFF_REST_S: f64 = 2.0;
 /// Number of redirects after which a place below a node of another stripe's path is accepted.
 const SPREAD_TRIES: u8 = 6;
 
@@ -106,6 +109,23 @@ impl Search {
             }
             None => false,
         }
+    }
+
+    /// A node that was dialled in vain has dialled us. Returns whether it is to be asked.
+    pub(super) fn came(&mut self, now: Time, addr: SocketAddr, peer: PeerKey) -> bool {
+        if !self.dialled.contains(&addr) {
+            return false;
+        }
+        self.rest_until = None;
+        if !self.reached(now, addr, peer) {
+            self.pending.push((Whom::Link(peer), now.plus_secs(ANSWER_S)));
+        }
+        true
+    }
+
+    /// Whether nobody could be asked yet.
+    fn had_nobody(&self) -> bool {
+        self.requested.is_empty() && self.dialled.is_empty()
     }
 
     pub(super) fn unreachable(&mut self, now: Time, addr: SocketAddr) {
@@ -199,7 +219,7 @@ impl Relay {
     pub(super) fn wake_searches(&mut self, now: Time) {
         for search in self.trees.iter_mut().filter_map(|tree| tree.search.as_mut()) {
             search.next_at = search.next_at.min(now);
-            if search.rests == 1 && search.retry_s == 0 {
+            if (search.rests == 1 || search.had_nobody()) && search.retry_s == 0 {
                 search.rest_until = None;
             }
         }
@@ -246,14 +266,22 @@ impl Relay {
         }
     }
 
-    fn dial(&mut self, now: Time, addr: SocketAddr) {
+    pub(super) fn dial(&mut self, now: Time, addr: SocketAddr) {
         if self.dialling.insert(addr, now).is_none() {
+            self.note_dial(addr);
             self.outputs.push_back(Output::Dial(addr));
         }
     }
 
+    /// Returns the longest pause before something that failed is tried again, `usual_s` otherwise.
+    pub(super) fn longest_rest_s(&self, usual_s: f64) -> f64 {
+        let is_cut_off = self.fed() == 0 && self.trees.iter().any(|tree| tree.had_parent);
+        if is_cut_off { CUT_OFF_REST_S } else { usual_s }
+    }
+
     /// Nobody is left to ask: a pause, or the end of a search that was not needed.
     fn rest(&mut self, now: Time, stripe: u8) {
+        let longest_s = self.longest_rest_s(MAX_REST_S);
         let tree = &mut self.trees[usize::from(stripe)];
         let Some(search) = &mut tree.search else { return };
         if tree.parent.is_some() && search.reason == Reason::Better {
@@ -261,12 +289,13 @@ impl Relay {
             return;
         }
         search.rests += 1;
-        let rest_s = f64::from(1u32 << (search.rests - 1).min(5)).min(MAX_REST_S).max(search.retry_s.into());
+        let rest_s = f64::from(1u32 << (search.rests - 1).min(5)).min(longest_s).max(search.retry_s.into());
         // Not all nodes at the same moment, but all stripes of one: they share a message.
         let rest_s = rest_s * (0.5 + self.jitter / 2.0);
         search.rest_until = Some(now.plus_secs(rest_s));
         if !search.requested.is_empty() || !search.dialled.is_empty() {
-            self.outputs.push_back(Output::Event(Event::NoPlace { stripe, retry_s: rest_s }));
+            let is_full = search.retry_s > 0;
+            self.outputs.push_back(Output::Event(Event::NoPlace { stripe, retry_s: rest_s, is_full }));
         }
         if now >= self.next_find {
             self.next_find = now.plus_secs(5.0);
@@ -322,19 +351,22 @@ impl Relay {
         self.may_dial(now, stripe, target.addr).then_some(Whom::Dial(target.addr))
     }
 
-    fn link_at(&self, addr: SocketAddr) -> Option<PeerKey> {
+    pub(super) fn link_at(&self, addr: SocketAddr) -> Option<PeerKey> {
         self.links.iter().find(|(_, link)| link.listen == Some(addr) || link.remote == addr).map(|(peer, _)| *peer)
     }
 
     fn may_dial(&self, now: Time, stripe: u8, addr: SocketAddr) -> bool {
         let search = self.trees[usize::from(stripe)].search.as_ref();
         let is_new = search.is_some_and(|search| !search.dialled.contains(&addr));
-        is_new && self.contacts.is_usable(now, addr) && self.links.len() + self.dialling.len() < self.config.links
+        is_new
+            && self.contacts.is_usable(now, addr)
+            && self.links.len() + self.dialling.len() < self.config.links
+            && self.has_room(addr)
     }
 
     /// Returns whether this neighbour can be asked for a stripe: it is neither its parent nor a
     /// child in it, and was not asked before.
-    fn may_ask(&self, stripe: u8, peer: PeerKey) -> bool {
+    pub(super) fn may_ask(&self, stripe: u8, peer: PeerKey) -> bool {
         let tree = &self.trees[usize::from(stripe)];
         let Some(search) = &tree.search else { return false };
         let Some(link) = self.links.get(&peer) else { return false };
@@ -389,7 +421,7 @@ impl Relay {
             let join = Join {
                 stripes,
                 from: self.next.map_or(From::Start, From::Group),
-                upload: if self.port == 0 { 0 } else { self.upload as u32 },
+                upload: if self.port == 0 { 0 } else { self.capacity.upload as u32 },
                 homes: self.homes,
                 tries,
                 instead_of,

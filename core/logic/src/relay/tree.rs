@@ -7,6 +7,10 @@ use crate::{PeerKey, Time};
 use playswarm_proto::live::{NodeId, Target};
 use std::collections::BTreeMap;
 
+/// Time after which a newcomer that was sent to a place has taken it, and that is reported, or has
+/// not, seconds.
+const PROMISE_S: f64 = 1.0;
+
 #[derive(Debug)]
 pub(super) struct Parent {
     pub(super) peer: PeerKey,
@@ -29,6 +33,9 @@ pub(super) struct Tree {
     pub(super) moved: BTreeMap<PeerKey, Time>,
     /// Nodes that lost their place to us and may come until this time.
     pub(super) reserved: Vec<(NodeId, Time)>,
+    /// Places to which newcomers were sent, and until when that counts. No more than requests are
+    /// looked into in this time.
+    promised: Vec<(NodeId, Time)>,
     pub(super) search: Option<Search>,
     /// Time of the loss of the parent, or of the start.
     pub(super) lost: Option<Time>,
@@ -48,6 +55,7 @@ impl Tree {
             order: Vec::new(),
             moved: BTreeMap::new(),
             reserved: Vec::new(),
+            promised: Vec::new(),
             search: needs_parent.then(|| Search::new(now, Reason::New)),
             lost: needs_parent.then_some(now),
             had_parent: false,
@@ -83,6 +91,28 @@ impl Tree {
         self.children.len() != before
     }
 
+    /// A newcomer is sent to this place.
+    pub(super) fn promise(&mut self, now: Time, node: NodeId) {
+        self.promised.retain(|(_, until)| now < *until);
+        self.promised.push((node, now.plus_secs(PROMISE_S)));
+    }
+
+    fn sent_to(&self, now: Time, node: NodeId) -> usize {
+        self.promised.iter().filter(|(to, until)| *to == node && now < *until).count()
+    }
+
+    /// Returns whether a newcomer was sent to a node.
+    pub(super) fn is_promised(&self, now: Time, node: NodeId) -> bool {
+        self.sent_to(now, node) > 0
+    }
+
+    /// Returns what a node has free after the newcomers that were sent there.
+    pub(super) fn left(&self, now: Time, place: Target) -> Option<Target> {
+        let sent = self.sent_to(now, place.node).min(65_535) as u16;
+        let free = place.free.saturating_sub(sent);
+        (free > 0).then_some(Target { free, ..place })
+    }
+
     /// Returns the children that are not being moved, and the places kept for others than `node`.
     pub(super) fn taken(&self, now: Time, node: Option<NodeId>) -> usize {
         let reserved = self.reserved.iter().filter(|(of, until)| now < *until && Some(*of) != node).count();
@@ -93,7 +123,7 @@ impl Tree {
 impl Relay {
     /// Returns the children that this node can have in a stripe of which it is a home.
     pub(super) fn quota(&self, stripe: u8) -> usize {
-        let capacity = usize::from(self.capacity());
+        let capacity = usize::from(self.places());
         match self.is_source {
             true => {
                 let stripes = self.trees.len();
@@ -109,11 +139,11 @@ impl Relay {
     /// small for each stripe to have givers of its own.
     pub(super) fn free(&self, now: Time, stripe: u8, node: Option<NodeId>) -> usize {
         let Some(tree) = self.trees.get(usize::from(stripe)) else { return 0 };
-        if !self.is_source && (tree.parent.is_none() || self.port == 0) {
+        if self.leaving.is_some() || !self.is_source && (tree.parent.is_none() || self.port == 0) {
             return 0;
         }
         let taken: usize = self.trees.iter().map(|tree| tree.taken(now, node)).sum();
-        let total = usize::from(self.capacity()).saturating_sub(taken);
+        let total = usize::from(self.places()).saturating_sub(taken);
         let quota = self.quota(stripe).saturating_sub(tree.taken(now, node));
         let is_starved = !self.is_source && self.spare[usize::from(stripe)] == Some(0);
         match is_starved && !self.homes.has(stripe) {

@@ -94,6 +94,8 @@ pub struct Receiver {
     assembler: Assembler,
     buffer: BackBuffer,
     counts: Counts,
+    /// When the first packet was accepted.
+    first: Option<Time>,
     outputs: VecDeque<Output>,
 }
 
@@ -110,6 +112,7 @@ impl Receiver {
             buffer: BackBuffer::new(&config),
             config,
             counts: Counts::default(),
+            first: None,
             outputs: VecDeque::new(),
         }
     }
@@ -132,6 +135,11 @@ impl Receiver {
     /// Returns the order of groups.
     pub fn assembler(&self) -> &Assembler {
         &self.assembler
+    }
+
+    /// Returns when the first packet came that was verified and new.
+    pub fn first_packet(&self) -> Option<Time> {
+        self.first
     }
 
     /// Returns the counts.
@@ -220,6 +228,7 @@ impl Receiver {
             return self.counts.conflicting += 1;
         }
         self.counts.accepted += 1;
+        self.first.get_or_insert(now);
         let effect = self.buffer.store(signed, packet, code_of(&mut self.codes, shape));
         self.outputs.push_back(Output::PassOn(from, packet.clone()));
         // Before the group is reported, so that a group that is ready can be read.

@@ -230,6 +230,8 @@ pub enum Input {
     },
     /// A connection ended, or its data cannot be parsed.
     Disconnected(PeerKey, Disconnect),
+    /// A source is asked in another manner from now on: pipelining proved to work or to fail.
+    SourceManner(PeerKey, picker::Manner),
     /// A piece is complete and its hash matches. The peers sent wrong blocks of it in earlier
     /// attempts.
     Verified(PieceIndex, Vec<PeerKey>),

@@ -1,13 +1,15 @@
 //! Sources of wrong data, and the bans that follow. Pure.
 //!
-//! The unit of a ban is a subscriber: an IPv4 address, or the /64 of an IPv6 address. The store
+//! The unit of a ban is a subscriber: an IPv4 address, or the /64 of an IPv6 address. Sources are
+//! banned by host, since other programs may share their addresses. The store
 //! compares blocks to find the peer that sent a wrong one. This module decides the consequences,
 //! also for peers that have left.
 
+use super::source::{HostKey, Party};
 use crate::{PeerKey, Time};
 use playswarm_proto::address_class::subscriber;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Most subscribers remembered. Beyond it, those that were quiet for longest are forgotten.
 const MAX_PLACES: usize = 4_096;
@@ -41,12 +43,13 @@ pub enum Cause {
     Protocol,
 }
 
-/// A network or, on the loopback address that all programs of a machine share, one port.
+/// A unit of bans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    ip: IpAddr,
-    bits: u8,
-    port: u16,
+enum Place {
+    /// A network or, on the loopback address that all programs of a machine share, one port.
+    Network { ip: IpAddr, bits: u8, port: u16 },
+    /// A host that serves ranges over HTTP.
+    Host(HostKey),
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,7 +68,7 @@ struct Record {
 #[derive(Debug, Default)]
 pub struct Bans {
     places: BTreeMap<Place, Record>,
-    left: BTreeMap<PeerKey, SocketAddr>,
+    left: BTreeMap<PeerKey, Party>,
 }
 
 /// Returns whether programs of one machine share this address by default, so that it does not tell
@@ -75,25 +78,28 @@ pub fn is_shared_locally(ip: IpAddr) -> bool {
 }
 
 impl Place {
-    fn of(addr: SocketAddr) -> Place {
-        let ip = addr.ip().to_canonical();
+    fn of(party: Party) -> Place {
+        if let Some(host) = party.host {
+            return Place::Host(host);
+        }
+        let ip = party.addr.ip().to_canonical();
         match ip {
-            _ if is_shared_locally(ip) => Place { ip, bits: 128, port: addr.port() },
-            IpAddr::V4(_) => Place { ip, bits: 32, port: 0 },
-            IpAddr::V6(_) => Place { ip: subscriber(ip), bits: 64, port: 0 },
+            _ if is_shared_locally(ip) => Place::Network { ip, bits: 128, port: party.addr.port() },
+            IpAddr::V4(_) => Place::Network { ip, bits: 32, port: 0 },
+            IpAddr::V6(_) => Place::Network { ip: subscriber(ip), bits: 64, port: 0 },
         }
     }
 
     /// Returns the next larger network that may have the same holder.
     fn wider(self) -> Option<Place> {
-        match (self.ip, self.bits) {
-            (ip, _) if self.port != 0 => Some(Place { ip, bits: 128, port: 0 }),
-            (IpAddr::V6(ip), 64 | 56) => {
-                let bits = self.bits - 8;
+        match self {
+            Place::Network { ip, port: 1.., .. } => Some(Place::Network { ip, bits: 128, port: 0 }),
+            Place::Network { ip: IpAddr::V6(ip), bits: bits @ (64 | 56), .. } => {
+                let bits = bits - 8;
                 let ip = Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << (128 - u32::from(bits))));
-                Some(Place { ip: ip.into(), bits, port: 0 })
+                Some(Place::Network { ip: ip.into(), bits, port: 0 })
             }
-            _ => None,
+            Place::Network { .. } | Place::Host(_) => None,
         }
     }
 }
@@ -112,46 +118,47 @@ impl Bans {
     }
 
     /// Notes that a peer that sent blocks has left. Its blocks may yet prove wrong.
-    pub fn left(&mut self, key: PeerKey, addr: SocketAddr) {
-        self.left.insert(key, addr);
+    pub fn left(&mut self, key: PeerKey, party: impl Into<Party>) {
+        self.left.insert(key, party.into());
         if self.left.len() > MAX_LEFT {
             self.left.pop_first();
         }
     }
 
-    /// Returns the address of a peer that has left.
-    pub fn where_was(&self, key: PeerKey) -> Option<SocketAddr> {
+    /// Returns the party of a peer that has left.
+    pub fn who_was(&self, key: PeerKey) -> Option<Party> {
         self.left.get(&key).copied()
     }
 
     /// Credits the subscriber for blocks of a right piece.
-    pub fn was_right(&mut self, addr: SocketAddr, now: Time) {
-        let record = self.record(Place::of(addr), now);
+    pub fn was_right(&mut self, party: impl Into<Party>, now: Time) {
+        let record = self.record(Place::of(party.into()), now);
         record.good = record.good.saturating_add(1);
         record.suspect_until = Time::ZERO;
     }
 
     /// Counts a wrong block against the subscriber. Returns whether to ban it.
-    pub fn was_wrong(&mut self, addr: SocketAddr, now: Time) -> bool {
-        let record = self.record(Place::of(addr), now);
+    pub fn was_wrong(&mut self, party: impl Into<Party>, now: Time) -> bool {
+        let record = self.record(Place::of(party.into()), now);
         record.bad = record.bad.saturating_add(1);
         u64::from(record.bad) * u64::from(GOOD_FOR_ONE_BAD) > u64::from(record.good)
     }
 
     /// Suspects the subscriber after a failed piece to which several peers contributed.
-    pub fn suspect(&mut self, addr: SocketAddr, now: Time) {
-        self.record(Place::of(addr), now).suspect_until = now.plus_secs(SUSPECT_S);
+    pub fn suspect(&mut self, party: impl Into<Party>, now: Time) {
+        self.record(Place::of(party.into()), now).suspect_until = now.plus_secs(SUSPECT_S);
     }
 
     /// Returns whether pieces that failed should not be requested from a new peer at this address.
-    pub fn is_suspect(&self, addr: SocketAddr, now: Time) -> bool {
-        self.places.get(&Place::of(addr)).is_some_and(|r| r.suspect_until > now || (r.bans > 0 && r.good == 0))
+    pub fn is_suspect(&self, party: impl Into<Party>, now: Time) -> bool {
+        self.places.get(&Place::of(party.into())).is_some_and(|r| r.suspect_until > now || (r.bans > 0 && r.good == 0))
     }
 
     /// Bans the subscriber for a while. Returns true if it was not banned before.
-    pub fn ban(&mut self, addr: SocketAddr, cause: Cause, now: Time) -> bool {
-        let new = !self.is_banned(addr, now);
-        let mut place = Place::of(addr);
+    pub fn ban(&mut self, party: impl Into<Party>, cause: Cause, now: Time) -> bool {
+        let party = party.into();
+        let new = !self.is_banned(party, now);
+        let mut place = Place::of(party);
         self.ban_place(place, cause, now);
         while let Some(wider) = place.wider() {
             let parts = self.places.iter().filter(|(p, r)| p.wider() == Some(wider) && r.banned_until > now).count();
@@ -176,11 +183,11 @@ impl Bans {
     }
 
     /// Returns whether this address is banned now.
-    pub fn is_banned(&self, addr: SocketAddr, now: Time) -> bool {
+    pub fn is_banned(&self, party: impl Into<Party>, now: Time) -> bool {
         if self.places.is_empty() {
             return false;
         }
-        let mut place = Some(Place::of(addr));
+        let mut place = Some(Place::of(party.into()));
         while let Some(at) = place {
             if self.places.get(&at).is_some_and(|r| r.banned_until > now) {
                 return true;
@@ -200,6 +207,7 @@ impl Bans {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
     fn addr(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -269,12 +277,24 @@ mod tests {
         let mut bans = Bans::default();
         let (one, other) = (addr("[2001:db8::1]:5"), addr("[2001:db8::2]:6"));
         bans.left(PeerKey(7), one);
-        let was = bans.where_was(PeerKey(7)).unwrap();
+        let was = bans.who_was(PeerKey(7)).unwrap();
         bans.suspect(was, at(1.0));
         assert!(bans.is_suspect(other, at(2.0)) && !bans.is_suspect(other, at(1000.0)));
         bans.was_right(other, at(3.0));
         assert!(!bans.is_suspect(one, at(4.0)));
-        assert_eq!(bans.where_was(PeerKey(8)), None);
+        assert_eq!(bans.who_was(PeerKey(8)), None);
+    }
+
+    #[test]
+    fn a_host_is_banned_and_not_its_address() {
+        let mut bans = Bans::default();
+        let shared = addr("10.0.0.1:443");
+        let host = |n| Party { addr: shared, host: Some(HostKey(n)) };
+        assert!(bans.ban(host(1), Cause::Lie, at(1.0)));
+        assert!(bans.is_banned(Party { addr: addr("10.0.0.2:443"), ..host(1) }, at(2.0)), "its other addresses too");
+        assert!(!bans.is_banned(host(2), at(2.0)) && !bans.is_banned(shared, at(2.0)));
+        bans.ban(shared, Cause::Lie, at(3.0));
+        assert!(!bans.is_banned(host(2), at(4.0)), "a peer at the address of a host");
     }
 
     #[test]

@@ -48,12 +48,11 @@ impl Torrent {
         if let Some(client) = &p.extended.client {
             p.client.clone_from(client);
         }
-        let (reqq, metadata) = (p.extended.reqq, p.extended.metadata_id().zip(p.extended.metadata_size));
+        let manner = p.manner();
+        let metadata = p.extended.metadata_id().zip(p.extended.metadata_size);
         self.say_withdrawn(key);
         self.note_listening_port(key)?;
-        if let Some(reqq) = reqq {
-            self.pick(picker::Input::PeerTakes(key, reqq));
-        }
+        self.pick(picker::Input::PeerManner(key, manner));
         if let Some((_, size)) = metadata {
             self.fetch_metadata(metadata::Input::Offered(key, size));
         }
@@ -127,7 +126,8 @@ impl Torrent {
         }
         // Only listening addresses are worth sharing: those that were dialled or that the peer
         // named.
-        let listening = self.peers.iter().filter(|(_, p)| !p.incoming || p.extended.port.is_some());
+        let is_listening = |p: &Peer| !p.incoming || p.extended.port.is_some();
+        let listening = self.connections().filter(|(_, p)| is_listening(p));
         let connected: BTreeMap<SocketAddr, u8> =
             listening.map(|(key, p)| (p.addr, p.pex_flags(self.peer_is_complete(*key)))).collect();
         for key in due {
@@ -141,7 +141,7 @@ impl Torrent {
 
     /// Sends DONT HAVE for a piece to a peer that supports it (BEP 54).
     pub(super) fn withdraw(&mut self, key: PeerKey, piece: u32) {
-        if let Some(p) = self.peers.get_mut(&key) {
+        if let Some(p) = self.peers.get_mut(&key).filter(|p| p.source.is_none()) {
             p.withdraw(piece);
             self.say_withdrawn(key);
         }

@@ -18,6 +18,8 @@ pub struct Greeting {
     /// Whether to send INTERESTED at once, in the hope that the peer unchokes us a round trip
     /// sooner.
     pub interested: bool,
+    /// Further messages, which need nothing of the peer's handshake.
+    pub more: Vec<Message>,
 }
 
 impl Greeting {
@@ -44,6 +46,7 @@ impl Greeting {
         if self.interested {
             wire::encode(&Message::Interested, out);
         }
+        self.more.iter().for_each(|message| wire::encode(message, out));
     }
 
     /// Appends the messages that had to wait for the handshake of a peer that we dialled. That is
@@ -70,6 +73,7 @@ mod tests {
             extended: ExtendedHandshake::default(),
             have: bits.cloned(),
             interested: true,
+            more: Vec::new(),
         }
     }
 
@@ -85,6 +89,16 @@ mod tests {
         let said = said(&words(Some(&full)), None);
         assert!(matches!(said[0], Message::Extended { id: 0, .. }));
         assert_eq!(said[1..], [Message::Bitfield(Bytes::from_static(&[0xff, 0x80])), Message::Interested]);
+    }
+
+    #[test]
+    fn further_messages_go_with_the_handshake_behind_all_others() {
+        let more = vec![Message::Extended { id: 5, payload: Bytes::from_static(b"hello") }];
+        let words = Greeting { more: more.clone(), ..words(Some(&Bits::new(9))) };
+        for theirs in [None, Some(Reserved::ours(false))] {
+            let said = said(&words, theirs);
+            assert_eq!(said[said.len() - 2..], [Message::Interested, more[0].clone()]);
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Torrent {
         let pieces = self.ready().map_or(MAX_PIECES, |ready| ready.content.layout.pieces());
         let Some(p) = self.peers.get_mut(&key) else { return Ok(()) };
         p.conduct.message(self.now, &message, pieces)?;
-        let fast = p.reserved.fast();
+        let fast = p.rejects();
         match message {
             Message::KeepAlive | Message::Unknown(_) | Message::Suggest(_) | Message::Port(_) => {}
             Message::Piece { .. } => {}
@@ -117,7 +117,8 @@ impl Torrent {
     /// Handles HAVE, a bitfield, HAVE ALL or HAVE NONE.
     fn peer_has(&mut self, key: PeerKey, message: &Message) -> Result<(), Disconnect> {
         let Some(p) = self.peers.get_mut(&key) else { return Ok(()) };
-        if !matches!(message, Message::Have(_)) && !p.conduct.says_all() {
+        let repeats = p.source.is_none() && !matches!(message, Message::Have(_)) && !p.conduct.says_all();
+        if repeats {
             return self.offend(key, Offence::OutOfPlace);
         }
         let Phase::Ready(ready) = &self.phase else {

@@ -36,6 +36,7 @@ mod players;
 mod readers;
 mod report;
 mod slot_index;
+mod source;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,7 @@ pub use meter::Meter;
 pub use origin::Origin;
 pub use peer::Peer;
 pub use readers::Reader;
+pub use source::{HostKey, Party, Source};
 pub use status::{Event, SlotStatus, ViewerStatus};
 pub use ticks::HOUSEKEEPING;
 
@@ -227,8 +229,10 @@ impl Torrent {
                 picker::Output::Request(peer, block) => Output::Send(peer, Message::Request(span(block))),
                 picker::Output::Cancel(peer, block) => Output::Send(peer, Message::Cancel(span(block))),
                 picker::Output::Interested(peer, wanted) => {
-                    if let Some(p) = self.peers.get_mut(&peer) {
-                        p.wanted = wanted;
+                    let Some(p) = self.peers.get_mut(&peer) else { continue };
+                    p.wanted = wanted;
+                    if p.source.is_some() {
+                        continue;
                     }
                     Output::Send(peer, if wanted { Message::Interested } else { Message::NotInterested })
                 }
@@ -314,6 +318,7 @@ impl Machine for Torrent {
             Input::Given(addrs) => self.given(addrs),
             Input::DialFailed { dial, ourselves } => self.dial_failed(dial, ourselves),
             Input::Disconnected(peer, why) => self.disconnect(peer, &why),
+            Input::SourceManner(source, manner) => self.source_manner(source, manner),
             Input::Verified(piece, liars) => self.verified(piece, &liars),
             Input::Corrupt(piece, givers) => self.corrupt(piece, &givers),
             Input::Lost(pieces) => self.lost(&pieces),

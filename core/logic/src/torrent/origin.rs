@@ -17,6 +17,10 @@ pub enum Origin {
     Slots,
     /// An incoming connection.
     Incoming,
+    /// The torrent or the magnet link, which name a web seed (BEP 19): a source, not a peer.
+    WebSeed,
+    /// The user, who named a mirror: a source, not a peer.
+    Mirror,
 }
 
 impl Origin {
@@ -30,6 +34,8 @@ impl Origin {
             Origin::Given => "given",
             Origin::Slots => "slots",
             Origin::Incoming => "incoming",
+            Origin::WebSeed => "web_seed",
+            Origin::Mirror => "mirror",
         }
     }
 }

@@ -5,8 +5,10 @@ use super::early::Early;
 use super::info_giver::InfoGiver;
 use super::pex::PexState;
 use super::slot_index::Said;
+use super::source::{HostKey, Party};
 use super::upload_queue::UploadQueue;
-use super::{Connection, Origin};
+use super::{Connection, Origin, Source};
+use crate::picker::{DEFAULT_REQUESTS, Manner};
 use crate::{PeerKey, Time};
 use playswarm_proto::clients::client_name;
 use playswarm_proto::extended::ExtendedHandshake;
@@ -24,7 +26,7 @@ const WAITS_LONG: Duration = Duration::from_millis(900);
 /// Time for which a peer that had to wait still counts as waiting.
 const WAITED_LATELY: Duration = Duration::from_secs(2);
 
-/// A connected peer.
+/// A connected peer, or a connection to a source.
 #[derive(Debug)]
 pub struct Peer {
     /// Address at which the peer can be dialled, if known.
@@ -43,6 +45,9 @@ pub struct Peer {
     pub reserved: Reserved,
     /// Time in which the connection was established.
     pub rtt: Option<Duration>,
+    /// The host and the manner in which it is asked, if this is no BitTorrent peer but a source that
+    /// serves ranges over HTTP.
+    pub source: Option<(HostKey, Manner)>,
     /// Extended handshake of the peer, with later changes.
     pub extended: ExtendedHandshake,
     /// Requests of the peer.
@@ -102,6 +107,7 @@ impl Peer {
             incoming: connection.incoming,
             reserved: connection.reserved,
             rtt: connection.rtt,
+            source: None,
             extended: ExtendedHandshake::default(),
             uploads: UploadQueue::new(now, connection.reserved.fast()),
             chokes_us: true,
@@ -128,6 +134,48 @@ impl Peer {
             waits: Waits::default(),
             paused: false,
         }
+    }
+
+    /// Returns the record of a connection to a source. It has nothing of the BitTorrent protocol.
+    pub(super) fn of_source(source: &Source, now: Time) -> Peer {
+        let connection = Connection {
+            addr: source.addr,
+            origin: source.origin,
+            remote: source.addr,
+            peer_id: PeerId([0; 20]),
+            reserved: Reserved(0),
+            incoming: false,
+            utp: false,
+            rtt: source.rtt,
+            told: None,
+        };
+        Peer {
+            client: source.server.clone(),
+            source: Some((source.host, source.manner)),
+            chokes_us: false,
+            booked: false,
+            ..Peer::new(&connection, None, now)
+        }
+    }
+
+    /// Returns the manner in which the peer is asked for data.
+    pub(super) fn manner(&self) -> Manner {
+        match self.source {
+            Some((_, manner)) => manner,
+            None => {
+                Manner::Blocks { requests: self.extended.reqq.unwrap_or(DEFAULT_REQUESTS), fast: self.reserved.fast() }
+            }
+        }
+    }
+
+    /// Returns whether the peer rejects requests that it will not answer (BEP 6), as sources do.
+    pub(super) fn rejects(&self) -> bool {
+        self.source.is_some() || self.reserved.fast()
+    }
+
+    /// Returns the party to which its blocks are ascribed.
+    pub(super) fn party(&self) -> Party {
+        Party { addr: self.addr, host: self.source.map(|(host, _)| host) }
     }
 
     /// Notes that a piece was lost.

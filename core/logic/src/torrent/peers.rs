@@ -14,9 +14,6 @@ use playswarm_proto::handshake::Reserved;
 use playswarm_proto::wire::Message;
 use std::net::SocketAddr;
 
-/// Outstanding requests assumed to be accepted by a peer until it states its limit (BEP 10 `reqq`).
-const DEFAULT_REQUESTS: u32 = 250;
-
 impl Torrent {
     /// Returns the first messages for a new connection.
     pub fn greeting(&self) -> Greeting {
@@ -31,6 +28,7 @@ impl Torrent {
             extended: ExtendedHandshake::ours(metadata, port, pex, self.has_slots(), !incomplete),
             have,
             interested: incomplete,
+            more: Vec::new(),
         }
     }
 
@@ -124,18 +122,24 @@ impl Torrent {
             }
             return Admission::Refused;
         }
-        let key = PeerKey(self.next_peer);
-        self.next_peer += 1;
         if !incoming {
             self.book.connected(self.now, addr, origin);
         }
-        self.peers.insert(key, Peer::new(connection, twin, self.now));
-        self.lonely_since = None;
+        let key = self.add_peer(Peer::new(connection, twin, self.now));
         self.choke(choker::Input::Joined(key));
         self.join(key);
         self.tell_changes(key, connection.told.as_ref());
         self.event(Event::PeerConnected { addr });
         Admission::Joined(key)
+    }
+
+    /// Adds a peer under a new key.
+    pub(super) fn add_peer(&mut self, peer: Peer) -> PeerKey {
+        let key = PeerKey(self.next_peer);
+        self.next_peer += 1;
+        self.peers.insert(key, peer);
+        self.lonely_since = None;
+        key
     }
 
     /// Finds a place for a new connection, if necessary that of a less useful one.
@@ -165,12 +169,11 @@ impl Torrent {
         let Some(pieces) = self.ready().map(|ready| ready.content.layout.pieces()) else { return };
         let now = self.now;
         let Some(p) = self.peers.get_mut(&key) else { return };
-        let (rtt, fast) = (p.rtt, p.reserved.fast());
-        let max_requests = p.extended.reqq.unwrap_or(DEFAULT_REQUESTS);
+        let (rtt, manner) = (p.rtt, p.manner());
         let forgotten = p.early.is_forgotten();
         let bits = std::mem::take(&mut p.early).take(pieces);
         let (unchoked, views) = (!p.chokes_us, p.said.is_some());
-        let suspected = self.book.bans.is_suspect(p.addr, now);
+        let suspected = self.book.bans.is_suspect(p.party(), now);
         let Some(bits) = bits else {
             self.disconnect(key, &Disconnect::Banned("sent a bitfield of the wrong size"));
             return;
@@ -182,7 +185,7 @@ impl Torrent {
         }
         let Phase::Ready(ready) = &mut self.phase else { return };
         let picker = &mut ready.picker;
-        picker.handle(now, picker::Input::PeerJoined { peer: key, rtt, max_requests, fast });
+        picker.handle(now, picker::Input::PeerJoined { peer: key, rtt, manner });
         if bits.count() > 0 {
             picker.handle(now, picker::Input::PeerHasBits(key, bits));
         }
@@ -232,7 +235,7 @@ impl Torrent {
             Disconnect::Kicked(_) | Disconnect::Banned(_) | Disconnect::Lied(_) => End::Fault,
         };
         if peer.downloaded > 0 {
-            self.book.bans.left(key, peer.addr);
+            self.book.bans.left(key, peer.party());
         }
         if peer.booked {
             if !peer.incoming && peer.silent_so_far && matches!(why, Disconnect::Closed(_)) {
@@ -262,7 +265,7 @@ impl Torrent {
         self.fetch_metadata(metadata::Input::Left(key));
         self.viewer_left(key, ban.is_some());
         if let Some(cause) = ban {
-            self.turn_away(peer.addr, cause, &why);
+            self.turn_away(peer.party(), cause, &why);
         }
     }
 
@@ -277,8 +280,7 @@ impl Torrent {
         self.do_later(Output::MakePrivate);
         self.book.make_private();
         let others: Vec<PeerKey> = self
-            .peers
-            .iter()
+            .connections()
             .filter(|(_, p)| !self.book.is_named_for_private(p.addr, p.incoming))
             .map(|(key, _)| *key)
             .collect();

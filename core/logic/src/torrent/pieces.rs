@@ -62,10 +62,14 @@ impl Torrent {
             let drop = ready.begin_anew(piece);
             self.do_later(drop);
         }
+        // Before the picker requests the blocks anew.
+        let one = self.are_one(givers);
+        if one.is_none() {
+            givers.iter().for_each(|giver| self.suspect(*giver));
+        }
         self.pick(picker::Input::PieceFailed(piece));
-        match givers {
-            [liar] => self.convict(*liar),
-            _ => givers.iter().for_each(|giver| self.suspect(*giver)),
+        if let Some(liar) = one {
+            self.convict(liar);
         }
         self.event(Event::PieceFailed { piece: piece.0 });
     }
@@ -82,7 +86,8 @@ impl Torrent {
         let Phase::Ready(ready) = &mut self.phase else { return };
         ready.told.set(piece.0, true);
         ready.withdrawn.set(piece.0, false);
-        self.outputs.extend(self.peers.keys().map(|key| Output::Send(*key, Message::Have(piece.0))));
+        let peers = self.peers.iter().filter(|(_, p)| p.source.is_none());
+        self.outputs.extend(peers.map(|(key, _)| Output::Send(*key, Message::Have(piece.0))));
     }
 
     /// Tells a peer which stored pieces differ from those that our greeting announced; `None`

@@ -53,7 +53,8 @@ impl Torrent {
             // Messages cannot arrive while reading is paused.
             let silent = if p.paused { Duration::ZERO } else { now.since(p.heard) };
             let owes = || self.picker().and_then(|picker| picker.peer(**key)).is_some_and(|figures| figures.snubbed);
-            silent > SILENCE || (silent > OWING_SILENCE && owes())
+            // A source says nothing of its own accord.
+            (silent > SILENCE && p.source.is_none()) || (silent > OWING_SILENCE && owes())
         };
         let dead: Vec<PeerKey> = self.peers.iter().filter(dead).map(|(key, _)| *key).collect();
         for key in dead {

@@ -52,7 +52,7 @@ impl Torrent {
             // reader is blocked.
             kept: (p.origin == Origin::Given && self.starved_since.is_none()) || self.is_parent(*key),
         };
-        self.peers.iter().map(tenant).collect()
+        self.connections().map(tenant).collect()
     }
 
     /// Returns whether a place is available for an incoming connection from this address.
@@ -62,8 +62,9 @@ impl Torrent {
 
     /// Returns how many more connections may be dialled.
     pub(super) fn room_for_dials(&self) -> usize {
-        let incoming = self.peers.values().filter(|p| p.incoming).count();
-        places::for_dials(self.config.max_peers, incoming, self.peers.len() - incoming)
+        let (all, incoming) =
+            self.connections().fold((0, 0), |(all, incoming), (_, p)| (all + 1, incoming + usize::from(p.incoming)));
+        places::for_dials(self.config.max_peers, incoming, all - incoming)
     }
 
     /// Closes connections that are useless from now on.
@@ -84,7 +85,7 @@ impl Torrent {
         }
         let useless = |p: &Peer| {
             let trades = (p.wanted && !complete) || p.interested;
-            !trades && now.since(p.traded) > USELESS && p.origin != Origin::Given
+            !trades && now.since(p.traded) > USELESS && p.origin != Origin::Given && p.source.is_none()
         };
         let useless: Vec<PeerKey> = self.peers.iter().filter(|(_, p)| useless(p)).map(|(key, _)| *key).collect();
         for key in useless {
@@ -112,8 +113,8 @@ impl Torrent {
     /// Compares a new connection with the connected peer of the same id. Ids prove nothing: a peer
     /// that copies one closes only its own connection.
     pub(super) fn twin(&mut self, connection: &Connection) -> Twin {
-        let is_same = |p: &Peer| p.id == connection.peer_id;
-        let same: Vec<PeerKey> = self.peers.iter().filter(|(_, p)| is_same(p)).map(|(key, _)| *key).collect();
+        let same = self.connections().filter(|(_, p)| p.id == connection.peer_id);
+        let same: Vec<PeerKey> = same.map(|(key, _)| *key).collect();
         let Some(key) = same.first().copied() else { return Twin::None };
         let Some(old) = self.peers.get(&key) else { return Twin::None };
         if self.crossed(old, connection) {

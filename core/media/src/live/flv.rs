@@ -221,6 +221,11 @@ fn is_header(bytes: &[u8]) -> bool {
     bytes.starts_with(b"FLV\x01") && bytes.get(5..9) == Some(&[0, 0, 0, 9])
 }
 
+/// Returns init bytes of FLV without the header of the file, and others unchanged.
+pub(super) fn without_header(init: &[u8]) -> &[u8] {
+    if is_header(init) { init.get(HEADER..).unwrap_or_default() } else { init }
+}
+
 impl Syntax for Flv {
     fn next(&mut self, bytes: &[u8], ended: bool) -> Result<Step, Unsplittable> {
         if bytes.len() < HEADER {

@@ -282,6 +282,16 @@ impl Splitter {
     }
 }
 
+/// Returns those of new init bytes that a player needs which plays the stream already.
+pub fn continuation(init: &[u8]) -> &[u8] {
+    match Container::sniff(&init[..init.len().min(Container::SNIFF_BYTES)]) {
+        Container::Flv => flv::without_header(init),
+        // Here a second header ends the stream for some players, and is skipped by the others.
+        Container::Matroska | Container::Mp4 | Container::Flac => &[],
+        _ => init,
+    }
+}
+
 /// Chooses the syntax by the first bytes, else by the media type.
 fn detect(bytes: &[u8], content_type: Option<&str>) -> Box<dyn Syntax> {
     let head = &bytes[..bytes.len().min(Container::SNIFF_BYTES)];
@@ -301,5 +311,25 @@ fn detect(bytes: &[u8], content_type: Option<&str>) -> Box<dyn Syntax> {
             Box::new(frames::Frames::default())
         }
         _ => Box::new(Opaque::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::continuation;
+
+    #[test]
+    fn a_player_that_goes_on_gets_no_second_header() {
+        let flv = [&b"FLV\x01\x05\0\0\0\x09\0\0\0\0"[..], &[7; 100]].concat();
+        assert_eq!(continuation(&flv), [7; 100]);
+        let webm = [&b"\x1a\x45\xdf\xa3\x88\x42\x82\x84webm"[..], &[0; 100]].concat();
+        let mp4 = [&b"\0\0\0\x14ftypisom\0\0\0\0isom\0\0\0\x08moov"[..], &[0; 100]].concat();
+        let flac = [&b"fLaC\x80\0\0\x22"[..], &[0; 100]].concat();
+        for init in [&webm, &mp4, &flac] {
+            assert!(continuation(init).is_empty(), "{init:?}");
+        }
+        // The next link of a chain.
+        let ogg = [&b"OggS\0\x02"[..], &[0; 100]].concat();
+        assert_eq!(continuation(&ogg), ogg);
     }
 }

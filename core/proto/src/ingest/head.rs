@@ -1,15 +1,14 @@
 //! The head of a request that pushes a stream, or that names what is playing.
 
 use super::Refusal;
-use crate::{charset, printable};
+use crate::charset;
+use crate::http1::{Fields, Framing, shortened};
 use data_encoding::BASE64;
 use percent_encoding::percent_decode_str;
 use std::fmt;
 
 /// Longest head of a request, bytes.
 pub const MAX_HEAD_BYTES: usize = 16 << 10;
-/// Longest text that is kept of a header field or a parameter, bytes. Longer ones are cut.
-pub const MAX_TEXT_BYTES: usize = 255;
 /// Most header fields. Encoders send about ten.
 const MAX_HEADERS: usize = 64;
 /// Path of Icecast's interface for titles.
@@ -31,17 +30,6 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
     }
-}
-
-/// How a body ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// After this number of bytes.
-    Length(u64),
-    /// With a chunk of no bytes.
-    Chunked,
-    /// With the connection.
-    Raw,
 }
 
 /// A stream that a client wants to push.
@@ -96,39 +84,16 @@ pub struct Request {
     pub path: String,
     /// What the client shows of a password or token.
     pub credentials: Option<Credentials>,
+    /// Name and port of the server (`Host`), as the client knows it.
+    pub host: Option<String>,
+    /// Whether a web page sent it: it has an origin or fetch metadata. No encoder sends these.
+    pub is_from_page: bool,
     /// What it requests.
     pub kind: Kind,
     /// Version of HTTP in the status lines of answers.
     pub(crate) version: &'static str,
     pub(crate) expects_continue: bool,
     pub(crate) keep_alive: bool,
-}
-
-/// The fields of a head as httparse returns them.
-struct Fields<'a>(&'a [httparse::Header<'a>]);
-
-impl<'a> Fields<'a> {
-    fn all(&self, name: &'static str) -> impl Iterator<Item = &'a [u8]> {
-        self.0.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
-    }
-
-    /// Returns the first field with one of these names, as text.
-    fn text(&self, names: &[&'static str]) -> Option<String> {
-        let value = names.iter().find_map(|name| self.all(name).next())?;
-        Some(shortened(&charset::likely_text(value))).filter(|text| !text.is_empty())
-    }
-
-    /// Whether a field with a list of words has this word.
-    fn has_word(&self, name: &'static str, word: &str) -> bool {
-        self.all(name)
-            .flat_map(|value| value.split(|b| *b == b','))
-            .any(|w| w.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
-    }
-}
-
-/// Returns the text without white space around it, and cut to the longest one kept.
-fn shortened(text: &str) -> String {
-    printable::prefix(text.trim(), MAX_TEXT_BYTES).to_owned()
 }
 
 /// Parses the head at the start of a connection's bytes. Returns it with its length; `None` if more
@@ -166,8 +131,22 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Request, usize)>, Refusal> {
     let consumed = length - usize::from(is_ice);
     let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
     let is_1_1 = parsed.version == Some(1);
-    let request = request(method, target, is_1_1, &Fields(parsed.headers))?;
-    Ok(Some((request, consumed)))
+    let fields = Fields(parsed.headers);
+    let Some(form) = form(method, target, &fields, &bytes[consumed..])? else { return Ok(None) };
+    let request = request(method, target, is_1_1, &fields, &String::from_utf8_lossy(form))?;
+    Ok(Some((request, consumed + form.len())))
+}
+
+/// Returns the body of a request for a new title. libshout sends the parameters there. Empty for
+/// other requests; `None` if more bytes are needed.
+fn form<'a>(method: &str, target: &str, fields: &Fields<'_>, rest: &'a [u8]) -> Result<Option<&'a [u8]>, Refusal> {
+    if method != "POST" || split_target(target).0 != METADATA_PATH {
+        return Ok(Some(&[]));
+    }
+    match fields.length()?.unwrap_or(0) {
+        length if length > MAX_HEAD_BYTES as u64 => Err(Refusal::new(413, "the parameters of the title are too long")),
+        length => Ok(rest.get(..length as usize)),
+    }
 }
 
 /// Replaces the version `ICE/1.0`, which old clients of Icecast send, by that of HTTP/1.0, which it
@@ -184,7 +163,7 @@ fn to_http(head: &mut Vec<u8>) -> bool {
     is_ice
 }
 
-fn request(method: &str, target: &str, is_1_1: bool, fields: &Fields<'_>) -> Result<Request, Refusal> {
+fn request(method: &str, target: &str, is_1_1: bool, fields: &Fields<'_>, form: &str) -> Result<Request, Refusal> {
     let (path, query) = split_target(target);
     let query = query.unwrap_or_default();
     let expects_continue = match fields.text(&["expect"]) {
@@ -192,13 +171,12 @@ fn request(method: &str, target: &str, is_1_1: bool, fields: &Fields<'_>) -> Res
         Some(text) if text.eq_ignore_ascii_case("100-continue") => true,
         Some(_) => return Err(Refusal::new(417, "only 100-continue can be expected here")),
     };
-    let keep_alive = match is_1_1 {
-        true => !fields.has_word("connection", "close"),
-        false => fields.has_word("connection", "keep-alive"),
-    };
+    let keep_alive = fields.keep_alive(is_1_1);
     let kind = match method {
         "OPTIONS" => Kind::Options,
-        "GET" | "POST" if path == METADATA_PATH => Kind::Metadata(metadata(query)?),
+        "GET" | "POST" if path == METADATA_PATH => {
+            Kind::Metadata(metadata(if form.is_empty() { query } else { form })?)
+        }
         "PUT" | "POST" | "SOURCE" => Kind::Push(push(fields, method == "SOURCE", expects_continue || !keep_alive)?),
         _ => {
             return Err(Refusal::new(
@@ -210,7 +188,12 @@ fn request(method: &str, target: &str, is_1_1: bool, fields: &Fields<'_>) -> Res
     // Icecast's clients expect the old version, whatever they say themselves.
     let version = if is_1_1 && method != "SOURCE" { "HTTP/1.1" } else { "HTTP/1.0" };
     let credentials = credentials(fields, query);
-    Ok(Request { path, credentials, kind, version, expects_continue, keep_alive })
+    if fields.all("host").count() > 1 {
+        return Err(Refusal::bad("the request has more than one Host"));
+    }
+    let host = fields.text(&["host"]);
+    let is_from_page = ["origin", "sec-fetch-site"].iter().any(|name| fields.all(name).next().is_some());
+    Ok(Request { path, credentials, host, is_from_page, kind, version, expects_continue, keep_alive })
 }
 
 /// Returns the decoded path and the query of a request's target.
@@ -246,35 +229,25 @@ fn credentials(fields: &Fields<'_>, query: &str) -> Option<Credentials> {
 /// Reads what is pushed. `may_be_raw` says whether a body without length or chunks ends with the
 /// connection: the client closes it, or it expects an answer before its body.
 fn push(fields: &Fields<'_>, is_source: bool, may_be_raw: bool) -> Result<Push, Refusal> {
-    let is_chunked = match fields.text(&["transfer-encoding"]) {
-        None => false,
-        Some(coding) if coding.eq_ignore_ascii_case("chunked") => true,
-        Some(coding) if coding.eq_ignore_ascii_case("identity") => false,
-        Some(_) => return Err(Refusal::new(501, "the only transfer encoding understood here is chunked")),
-    };
+    let stated = fields.framing()?;
     if fields.text(&["content-encoding"]).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err(Refusal::unsupported("the stream is compressed (Content-Encoding); send it as it is"));
     }
-    let framing = match (is_chunked, length(fields)?) {
-        (true, Some(_)) => return Err(Refusal::bad("a body has either a length or chunks, not both")),
-        (true, None) => Framing::Chunked,
+    let framing = match stated {
+        Some(Framing::Chunked) => Framing::Chunked,
         // Icecast ignores a length here, and so do its clients.
-        (false, _) if is_source => Framing::Raw,
-        (false, Some(length)) => Framing::Length(length),
-        (false, None) if may_be_raw => Framing::Raw,
-        (false, None) => {
+        _ if is_source => Framing::Raw,
+        Some(framing) => framing,
+        None if may_be_raw => Framing::Raw,
+        None => {
             return Err(Refusal::new(411, "the request says neither how long its body is nor that it has chunks"));
         }
     };
-    let content_type = fields.text(&["content-type"]).map(|text| {
-        let essence = text.split(';').next().unwrap_or_default();
-        essence.trim().to_ascii_lowercase()
-    });
     let range = fields.text(&["content-range"]);
     let offset = range.and_then(|text| text.strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok());
     Ok(Push {
         framing,
-        content_type: content_type.filter(|text| !text.is_empty()),
+        content_type: fields.media_type(),
         offset,
         name: fields.text(&["ice-name", "icy-name"]),
         description: fields.text(&["ice-description", "icy-description"]),
@@ -282,22 +255,6 @@ fn push(fields: &Fields<'_>, is_source: bool, may_be_raw: bool) -> Result<Push, 
         url: fields.text(&["ice-url", "icy-url"]),
         is_source,
     })
-}
-
-fn length(fields: &Fields<'_>) -> Result<Option<u64>, Refusal> {
-    let bad = || Refusal::bad("the length of the body (Content-Length) is not one number");
-    let mut found = None;
-    for value in fields.all("content-length") {
-        let digits = std::str::from_utf8(value.trim_ascii()).map_err(|_| bad())?;
-        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(bad());
-        }
-        let length = digits.parse().map_err(|_| bad())?;
-        if found.replace(length).is_some_and(|before| before != length) {
-            return Err(bad());
-        }
-    }
-    Ok(found)
 }
 
 fn metadata(query: &str) -> Result<Metadata, Refusal> {

@@ -6,13 +6,13 @@
 //! It has the state of that connection and no socket. The caller decides who may push, and compares
 //! credentials in constant time.
 
-mod body;
 mod head;
 mod refusal;
 mod session;
 #[cfg(test)]
 mod tests;
 
-pub use head::{Credentials, Framing, Kind, MAX_HEAD_BYTES, MAX_TEXT_BYTES, Metadata, Push, Request};
+pub use crate::http1::{Framing, MAX_TEXT_BYTES};
+pub use head::{Credentials, Kind, MAX_HEAD_BYTES, Metadata, Push, Request};
 pub use refusal::Refusal;
 pub use session::{Event, Session};

@@ -1,5 +1,6 @@
 //! Refusals of a pushed stream: a status of HTTP and a sentence for the person who pushes.
 
+use crate::http1::Fault;
 use std::borrow::Cow;
 
 /// A refusal of a pushed stream. Its text is for the person who pushes.
@@ -55,6 +56,17 @@ impl Refusal {
         format!(
             "{version} {status} {reason}\r\n{more}Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}\n"
         )
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Refusal {
+        let status = match fault {
+            Fault::LongTrailer => 431,
+            Fault::Coding => 501,
+            _ => 400,
+        };
+        Refusal::new(status, fault.to_string())
     }
 }
 

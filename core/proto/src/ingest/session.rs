@@ -1,8 +1,8 @@
 //! One connection on which a client pushes, from its first byte to its last.
 
 use super::Refusal;
-use super::body::Body;
 use super::head::{self, Kind, Request};
+use crate::http1::Body;
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Answer to OPTIONS, with which libshout begins.

@@ -218,6 +218,34 @@ fn titles_are_read_in_the_encoding_that_they_state() {
 }
 
 #[test]
+fn titles_in_a_body_are_read_once_it_is_whole() {
+    let body = "mode=updinfo&mount=%2Flive&song=A+-+B";
+    let length = body.len();
+    let head = format!("POST /admin/metadata HTTP/1.1\r\nContent-Length: {length}\r\n\r\n");
+    let mut session = Session::new();
+    session.feed(format!("{head}{}", &body[..9]).as_bytes());
+    assert_eq!(session.next_event(), Ok(None));
+    session.feed(&body.as_bytes()[9..]);
+    match session.next_event() {
+        Ok(Some(Event::Request(request))) => assert!(matches!(request.kind, Kind::Metadata(m) if m.title == "A - B")),
+        other => panic!("{other:?}"),
+    }
+    let long = "POST /admin/metadata HTTP/1.1\r\nContent-Length: 99999\r\n\r\n";
+    assert_eq!(refused(long.as_bytes()).0, 413);
+}
+
+#[test]
+fn a_request_of_a_web_page_and_its_name_of_the_server_are_told() {
+    let (request, _) = requested(FFMPEG_PUT.as_bytes());
+    assert_eq!((request.host.as_deref(), request.is_from_page), (Some("127.0.0.1:33345"), false));
+    for field in ["Origin: null", "Sec-Fetch-Site: same-origin"] {
+        let head = FFMPEG_PUT.replace("Accept: */*", field);
+        assert!(requested(head.as_bytes()).0.is_from_page, "{field}");
+    }
+    assert_eq!(refused(FFMPEG_PUT.replace("Accept: ", "Host: ").as_bytes()).0, 400);
+}
+
+#[test]
 fn wrong_chunks_end_the_stream() {
     for chunks in [
         &b"x\r\n"[..],

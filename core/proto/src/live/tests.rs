@@ -36,6 +36,25 @@ fn head() -> Head {
     }
 }
 
+fn beacon() -> Beacon {
+    let at = ["192.0.2.7:6881", "[2001:db8::7]:6881"].map(|addr| addr.parse().unwrap()).to_vec();
+    Beacon { cast: head().cast, started_ms: head().started_ms, on_air: true, at }
+}
+
+fn minute() -> Minute {
+    Minute {
+        cast: head().cast,
+        number: 2,
+        revision: 0,
+        first: 7,
+        end: 247,
+        born_ms: 1_800_000_001_750,
+        duration_ms: 60_000,
+        length: 1_348_620,
+        info_hash: crate::InfoHash(std::array::from_fn(|n| n as u8)),
+    }
+}
+
 /// A group of these packets, each signed.
 fn packets(shape: Shape, group: Group, data: &[Bytes]) -> Vec<Packet> {
     assert_eq!(data.len(), shape.packets());
@@ -69,6 +88,8 @@ fn the_vectors_of_the_document_are_computed() {
     let mut link = ChannelLink::new(key().channel());
     link.at = vec!["192.0.2.7:6881".parse().unwrap(), "[2001:db8::7]:6881".parse().unwrap()];
     link.name = Some("Evening show".into());
+    let call = message::Call { node: NodeId(7), caller: Some("192.0.2.7:6881".parse().unwrap()) };
+    let item = beacon().sign(&key(), 1_800_000_001_750);
     for (what, written) in [
         ("public key", hex(&key().channel().0)),
         ("key", key().channel().to_string()),
@@ -81,6 +102,10 @@ fn the_vectors_of_the_document_are_computed() {
         ("group's signature", hex(&signed.signature)),
         ("proof", example[3].proof.siblings().iter().map(|h| hex(h)).collect::<Vec<_>>().join(" ")),
         ("packet", hex(&example[3].encode())),
+        ("call", hex(&Message::Call(call).encode())),
+        ("minute", hex(&Message::Minutes(vec![minute().sign(&key())]).encode())),
+        ("beacon", hex(&item.value)),
+        ("beacon's signature", hex(&item.signature)),
     ] {
         let bare: String = PAGE.split_whitespace().collect();
         let without_spaces: String = written.split_whitespace().collect();
@@ -200,6 +225,28 @@ fn a_head_with_a_field_out_of_range_is_not_signed() {
 }
 
 #[test]
+fn a_beacon_is_read_as_it_is_written_with_a_bounded_number_of_addresses() {
+    let value = beacon().encode();
+    assert_eq!(Beacon::decode(&value), Some(beacon()));
+    let mut many = beacon();
+    many.at = (1..=200u8).map(|n| ([192, 0, 2, n], 6881).into()).collect();
+    let read = Beacon::decode(&many.encode()).unwrap();
+    assert_eq!(read.at, many.at[..MAX_BEACON_ADDRESSES]);
+    many.at = (1..=200u16).map(|n| ([0x2001, 0xdb8, 0, 0, 0, 0, 0, n], 6881).into()).collect();
+    assert!(many.encode().len() <= 240, "{}", many.encode().len());
+    // Fields of later versions are skipped, within the bound on all.
+    let later = |bytes: usize| [format!("d1:a{bytes}:").as_bytes(), &vec![0; bytes], &value[1..]].concat();
+    assert_eq!(Beacon::decode(&later(500)), Some(beacon()));
+    assert_eq!(Beacon::decode(&later(1000)), None);
+    for field in ["cast8:", "on_airi1e", "started_msi1800000000000e"] {
+        let at = value.windows(field.len()).position(|window| window == field.as_bytes()).unwrap();
+        let mut lacks = value.clone();
+        lacks[at] ^= 1;
+        assert_eq!(Beacon::decode(&lacks), None, "without {field}");
+    }
+}
+
+#[test]
 fn only_shapes_that_the_codes_can_make_exist() {
     for (data, parity, code, possible) in [
         (1, 0, CodeId::None, true),
@@ -299,7 +346,7 @@ proptest! {
     ) {
         let signed = SignedHead::new(&key(), &head()).unwrap();
         let link = ChannelLink::new(key().channel()).to_string().into_bytes();
-        for sample in [link, signed.bytes()[64..].to_vec(), example()[2].encode()] {
+        for sample in [link, signed.bytes()[64..].to_vec(), example()[2].encode(), beacon().encode()] {
             let mut bytes = sample;
             for (at, byte) in &changes {
                 let at = at.index(bytes.len());
@@ -308,4 +355,32 @@ proptest! {
             crate::fuzzing::live(&bytes);
         }
     }
+}
+
+#[test]
+fn a_minute_is_read_if_it_is_possible_and_its_signature_covers_every_field() {
+    let signed = minute().sign(&key());
+    let read = |bytes: Vec<u8>| Message::decode(bytes.into());
+    let bytes = Message::Minutes(vec![signed]).encode();
+    assert_eq!(read(bytes.clone()), Ok(Some(Message::Minutes(vec![signed]))));
+    assert!(signed.is_signed_by(&key().channel()));
+    assert!(!signed.is_signed_by(&SourceKey::from_seed(&[2; 32]).channel()));
+    for at in 2..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        if let Ok(Some(Message::Minutes(minutes))) = read(changed) {
+            assert!(!minutes[0].is_signed_by(&key().channel()), "byte {at}");
+        }
+    }
+    assert!(read(bytes[..bytes.len() - 1].to_vec()).is_err());
+    for bad in [
+        Minute { end: 7, ..minute() },
+        Minute { length: 0, ..minute() },
+        Minute { length: MAX_MINUTE_BYTES + 1, ..minute() },
+    ] {
+        assert!(read(Message::Minutes(vec![bad.sign(&key())]).encode()).is_err(), "{bad:?}");
+    }
+    let most = vec![signed; MAX_MINUTES];
+    assert!(read(Message::Minutes(most.clone()).encode()).is_ok());
+    assert!(read(Message::Minutes([most, vec![signed]].concat()).encode()).is_err());
 }

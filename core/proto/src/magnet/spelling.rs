@@ -1,7 +1,7 @@
 //! Spellings of links: quoted, wrapped, or escaped by desktops, web pages, shells and JSON. This
 //! module restores the intended link; the parent module parses its fields.
 
-use crate::InfoHash;
+use crate::{FileHashes, InfoHash};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
@@ -56,6 +56,10 @@ fn starts_with(text: &str, start: &str) -> bool {
 pub(crate) fn magnet_query(text: &str) -> Option<Cow<'_, str>> {
     if starts_with(text, "urn:btih:") || starts_with(text, "urn:btmh:") || starts_with(text, "urn%3abtih") {
         return Some(Cow::Owned(format!("xt={text}")));
+    }
+    let urn = text.split(['&', '?']).next().unwrap_or_default();
+    if FileHashes::from_urn(urn).is_some() {
+        return Some(Cow::Owned(format!("xt={}", as_written(text).replacen('?', "&", 1))));
     }
     let after = text.split_once(':').map(|(_, after)| after.split(['&', '?']).next().unwrap_or_default());
     if starts_with(text, "btih:") && after.is_some_and(|hash| InfoHash::from_text(hash).is_some()) {

@@ -108,11 +108,63 @@ fn a_link_of_a_stranger_names_no_peer_near_us_and_no_host() {
     assert_eq!((named.named_by, &named.peers[..]), (AddressClass::Global, &["9.9.9.9:7000".parse().unwrap()][..]));
 }
 
+const SHA1: &str = "3I42H3S6NNFQ2MSVX7XZKYAYSCX5QBYJ";
+const TIGER: &str = "LWPNACQDBZRYXW3VHJVCJ64QBZNGHOHHHZWCLNQ";
+
+#[test]
+fn servers_are_read_encoded_or_not_and_a_plus_is_part_of_their_urls() {
+    let urls = |field: &str| {
+        let link = magnet(&format!("magnet:?xt=urn:btih:{HEX}&{field}"));
+        assert_eq!(magnet(&link.to_string()), link, "{field}");
+        link.servers.iter().map(|server| server.url.to_string()).collect::<Vec<_>>()
+    };
+    for field in [
+        "ws=http://h.example/a+b%20c/f.iso",
+        "ws=http%3A%2F%2Fh.example%2Fa%2Bb%20c%2Ff.iso",
+        "ws=http%3A%2F%2Fh.example%2Fa%2Bb%2520c%2Ff.iso",
+        "ws.1=HTTP://h.example:80/a+b%20c/f.iso&ws.2=http://h.example/a+b%20c/f.iso",
+        "ws=http%253A%252F%252Fh.example%252Fa%252Bb%252520c%252Ff.iso",
+        "ws=ftp://no.example/&ws=file:///etc/passwd&ws=&ws=http://h.example/a+b%20c/f.iso",
+    ] {
+        assert_eq!(urls(field), ["http://h.example/a+b%20c/f.iso"], "{field}");
+    }
+    let many: String = (0..1000).map(|n| format!("&ws=http://h{n}/")).collect();
+    assert_eq!(urls(&many[1..]).len(), MAX_SERVERS);
+    let link =
+        magnet(&format!("magnet:?xt=urn:btih:{HEX}&xs=https://t.example/f.torrent&xs=urn:sha1:x&as=http://m/f&so=1-2"));
+    let servers: Vec<_> = link.servers.iter().map(|server| (server.role, server.url.as_str())).collect();
+    assert_eq!(servers, [(Role::Exact, "https://t.example/f.torrent"), (Role::Acceptable, "http://m/f")]);
+    assert_eq!((magnet(&link.to_string()), link.files.clone()), (link, vec![1..=2]));
+}
+
+#[test]
+fn a_link_may_name_one_file_by_its_hash() {
+    let file = |text: &str| parse_file(&bare(text)).unwrap();
+    let link =
+        file(&format!("magnet:?xt=urn:bitprint:{SHA1}.{TIGER}&xl=0&dn=a+film.mkv&xs=http://h/uri-res/N2R")).unwrap();
+    assert_eq!((link.length, link.name.as_deref()), (Some(0), Some("a film.mkv")));
+    assert!(link.hashes.sha1.is_some() && link.hashes.tiger.is_some() && link.servers[0].role == Role::Exact);
+    assert_eq!(file(&link.to_string()), Ok(link.clone()));
+    let both = file(&format!("magnet:?xt.1=urn:sha1:{SHA1}&xt.2=urn:tree:tiger/:{TIGER}")).unwrap();
+    assert_eq!(both.hashes, link.hashes);
+    let twice = file(&format!("magnet:?xt=urn%253Atree%253Atiger%253A{TIGER}")).unwrap();
+    assert_eq!((twice.hashes.tiger, twice.hashes.sha1), (link.hashes.tiger, None));
+    // Not a torrent, and the other way around.
+    assert!(refusal(&format!("magnet:?xt=urn:sha1:{SHA1}")).contains("one file by its hash"));
+    let torrent = format!("magnet:?xt=urn:btih:{HEX}&xt=urn:sha1:{SHA1}");
+    assert_eq!(magnet(&torrent).hashes.sha1, link.hashes.sha1);
+    assert!(file(&torrent).unwrap_err().0.contains("torrent"));
+    assert!(file("magnet:?dn=x").unwrap_err().0.contains("no hash"));
+    assert!(parse_file("http://h/").is_none());
+    assert_eq!(link.named_by(AddressClass::Global).named_by, AddressClass::Global);
+}
+
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in any::<String>(), query in "[a-z.=&%:0-9ü]{0,60}") {
         for text in [text.clone(), format!("magnet{text}"), format!("magnet:?xt=urn:btih:{HEX}&{query}")] {
             let _ = parse(&bare(&text));
+            let _ = parse_file(&bare(&text));
         }
     }
 }

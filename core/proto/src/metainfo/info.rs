@@ -97,6 +97,19 @@ impl<'a> RawInfo<'a> {
         Ok(Content { name, files: all.list, total: all.total })
     }
 
+    /// Returns the names of each file as they are, the torrent's name first, and whether there is no
+    /// list of files.
+    pub(super) fn names(&self) -> Result<(bool, Vec<Vec<&'a [u8]>>)> {
+        let top = self.name_utf8.or(self.name).unwrap_or_default();
+        let files = self.raw_files()?;
+        let is_single = files.is_none();
+        let names = match files {
+            None => vec![vec![top]],
+            Some(files) => files.into_iter().map(|file| [&[top], &file.path[..]].concat()).collect(),
+        };
+        Ok((is_single, names))
+    }
+
     /// Returns the list of files; `None` for a torrent of one file. If both are present, the list
     /// counts, as in libtorrent.
     fn raw_files(&self) -> Result<Option<Vec<RawFile<'a>>>> {

@@ -8,16 +8,24 @@ mod pads;
 mod parse;
 mod paths;
 mod trackers;
+mod web_paths;
+mod web_seeds;
 
 pub use parse::{
     MAX_FILES, MAX_PIECE_BYTES, MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MIN_PIECE_BYTES, is_web_page, write_torrent,
 };
 pub use paths::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, portable, sanitize, with_suffix};
+pub(crate) use paths::{PathMaker, shown as shown_name};
 pub use trackers::{MAX_TRACKERS, MAX_URL_BYTES, Tracker, Trackers, parse as parse_tracker};
+pub use web_paths::{Content, Part, WebPaths};
+pub use web_seeds::{MAX_WEB_SEEDS, WebSeed, WebSeeds, parse as parse_web_seed};
 
 use crate::bencode::Malformed;
-use crate::{InfoHash, Layout, Magnet};
+use crate::named_file::NamedFile;
+use crate::proof::Proof;
+use crate::{InfoHash, Layout, Magnet, magnet};
 use bytes::Bytes;
+use info::RawInfo;
 use serde::Serialize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -72,14 +80,19 @@ pub struct Metainfo {
     /// [`pieces`](Metainfo::pieces).
     #[doc(hidden)]
     pub layout: Layout,
-    /// 20 bytes of SHA-1 for each piece.
-    pub hashes: Bytes,
+    /// What the bytes are checked against: a SHA-1 for each piece, unless hashes name the file.
+    pub proof: Proof,
+    /// The file that hashes name; `None` for a torrent. Such a file is in none of BitTorrent's
+    /// networks, and `info_hash` only identifies it here.
+    pub named: Option<NamedFile>,
     /// The files in the torrent's order; offsets ascend without gaps.
     pub files: Vec<FileEntry>,
     /// Whether only its trackers may name peers (BEP 27).
     pub private: bool,
     /// Its trackers.
     pub trackers: Trackers,
+    /// HTTP servers that have its files (`url-list`, BEP 19).
+    pub web_seeds: WebSeeds,
     /// Encoding of names that are not UTF-8, if the torrent file states one (`encoding`,
     /// `codepage`).
     pub encoding: Option<&'static str>,
@@ -105,23 +118,55 @@ impl Metainfo {
         self.layout.pieces()
     }
 
-    /// Returns the SHA-1 that a piece must have; `None` past the end.
+    /// Returns the SHA-1 that a piece must have; `None` past the end. Pieces of a file that hashes
+    /// name may have others, or none.
     pub fn hash_of(&self, piece: u32) -> Option<&[u8]> {
-        let at = piece as usize * 20;
-        self.hashes.get(at..at + 20)
+        self.proof.flat_hash_of(piece)
+    }
+
+    /// Returns the metainfo of a file that hashes name.
+    pub(crate) fn of_named(named: NamedFile, layout: Layout, proof: Proof) -> Result<Metainfo> {
+        let info: Bytes = named.info().into();
+        let content = RawInfo::read(&info)?.content(None, "file")?;
+        Ok(Metainfo {
+            info_hash: named.id(),
+            name: content.name.unwrap_or_else(|| named.shown_name()),
+            layout,
+            proof,
+            files: content.files,
+            // Nothing may name a peer, as there are none.
+            private: true,
+            trackers: Trackers::default(),
+            web_seeds: named.servers.clone(),
+            encoding: None,
+            selected: Vec::new(),
+            info,
+            named: Some(named),
+        })
+    }
+
+    /// Returns a link to this torrent, or to the file that hashes name. `None` for a file of which
+    /// only the hashes of its pieces are known.
+    pub fn link(&self) -> Option<String> {
+        match &self.named {
+            None => Some(self.magnet().to_string()),
+            Some(named) => named.link(),
+        }
     }
 
     /// Returns a `.torrent` file (BEP 3) with this torrent's info dictionary, byte for byte, and
-    /// its trackers.
+    /// its trackers and web seeds.
     pub fn to_torrent_bytes(&self) -> Vec<u8> {
-        write_torrent(&self.info, &self.trackers, None, self.encoding)
+        parse::write(&self.info, &self.trackers, &self.web_seeds, None, self.encoding)
     }
 
-    /// Returns a magnet link (BEP 9) to this torrent, with its name and trackers.
+    /// Returns a magnet link (BEP 9) to this torrent, with its name, trackers and web seeds.
     pub fn magnet(&self) -> Magnet {
         let mut magnet = Magnet::new(self.info_hash);
         magnet.name = Some(self.name.clone());
         magnet.trackers = self.trackers.urls().map(str::to_owned).collect();
+        let server = |seed: &WebSeed| magnet::Server { role: magnet::Role::WebSeed, url: seed.url.clone() };
+        magnet.servers = self.web_seeds.iter().map(server).collect();
         magnet
     }
 

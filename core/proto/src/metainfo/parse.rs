@@ -1,8 +1,8 @@
 //! Parses the bytes of a `.torrent` file, or of an info dictionary from peers, into a checked
 //! [`Metainfo`], and writes them.
 //!
-//! Supported: BEP 3, the v1 half of BEP 52's hybrids, BEP 12 (tracker lists), BEP 27 (private) and
-//! BEP 47 (pad files). The `.utf-8` names and stated encodings of old clients are supported too.
+//! Supported: BEP 3, the v1 half of BEP 52's hybrids, BEP 12 (tracker lists), BEP 19 (web seeds),
+//! BEP 27 (private) and BEP 47 (pad files). The `.utf-8` names and stated encodings of old clients are supported too.
 //! Decisions:
 //!
 //! - Torrents that other clients accept are accepted.
@@ -13,8 +13,9 @@
 //! - Info dictionaries are hashed exactly as received.
 
 use super::info::{self, Content, RawInfo};
-use super::{MAX_TRACKERS, MAX_URL_BYTES, Metainfo, Result, Trackers, bad};
+use super::{MAX_TRACKERS, MAX_URL_BYTES, MAX_WEB_SEEDS, Metainfo, Result, Trackers, WebSeeds, bad};
 use crate::bencode::{Reader, put_string};
+use crate::proof::Proof;
 use crate::sha1::sha1;
 use crate::{InfoHash, Layout};
 use bytes::Bytes;
@@ -55,11 +56,10 @@ impl Metainfo {
         for start in beginnings(bytes) {
             match Outer::read(&bytes[start..]) {
                 Ok(outer) => {
-                    return Metainfo::from_parts(
-                        Bytes::copy_from_slice(outer.info),
-                        Trackers::of_tiers(outer.tiers),
-                        outer.encoding,
-                    );
+                    let trackers = Trackers::of_tiers(outer.tiers);
+                    let info = Bytes::copy_from_slice(outer.info);
+                    let torrent = Metainfo::from_parts(info, trackers, outer.encoding)?;
+                    return Ok(Metainfo { web_seeds: outer.web_seeds, ..torrent });
                 }
                 // The first error is the informative one.
                 Err(e) => failure = failure.or(Some(e)),
@@ -108,9 +108,24 @@ impl Metainfo {
                 pieces.len() as f64 / 20.0
             )));
         }
-        let (name, private, hashes) = (name.unwrap_or(nameless), raw.private, info.slice_ref(pieces));
+        let (name, private) = (name.unwrap_or(nameless), raw.private);
+        let (proof, named) = (Proof::of_torrent(info.slice_ref(pieces)), None);
         let encoding = encoding.map(Encoding::name);
-        Ok(Metainfo { info_hash, name, layout, hashes, files, private, trackers, encoding, selected: Vec::new(), info })
+        let (web_seeds, selected) = (WebSeeds::default(), Vec::new());
+        Ok(Metainfo {
+            info_hash,
+            name,
+            layout,
+            proof,
+            named,
+            files,
+            private,
+            trackers,
+            web_seeds,
+            encoding,
+            selected,
+            info,
+        })
     }
 }
 
@@ -133,6 +148,7 @@ struct Outer<'a> {
     info: &'a [u8],
     /// Announce URLs by tiers (BEP 12), unchanged.
     tiers: Vec<Vec<String>>,
+    web_seeds: WebSeeds,
     encoding: Option<&'static Encoding>,
 }
 
@@ -140,13 +156,14 @@ impl<'a> Outer<'a> {
     /// Parses the dictionary. Data behind it is ignored.
     fn read(bytes: &'a [u8]) -> Result<Outer<'a>> {
         let (mut info, mut encoding, mut page) = (None, None, None);
-        let (mut single, mut tiers) = (Vec::new(), Vec::new());
+        let (mut single, mut tiers, mut web_seeds) = (Vec::new(), Vec::new(), WebSeeds::default());
         Reader::new(bytes).dictionary(|key, value| -> Result<()> {
             match key {
                 // The first of duplicates counts, as in libtorrent.
                 b"info" if info.is_none() && value.peek()? == b'd' => info = Some(value.skip()?),
                 b"announce" => push_urls(&mut single, value)?,
                 b"announce-list" => push_urls(&mut tiers, value)?,
+                b"url-list" => push_web_seeds(&mut web_seeds, value)?,
                 b"encoding" => encoding = encoding.or(info::label(value)?),
                 b"codepage" => page = page.or(info::code_page(value)?),
                 _ => {}
@@ -156,7 +173,7 @@ impl<'a> Outer<'a> {
         // BEP 12: the list takes precedence if present; many torrents' `announce` is in it too.
         tiers.append(&mut single);
         let info = info.ok_or_else(|| bad("it has no info dictionary"))?;
-        Ok(Outer { info, tiers, encoding: encoding.or(page) })
+        Ok(Outer { info, tiers, web_seeds, encoding: encoding.or(page) })
     }
 }
 
@@ -197,6 +214,21 @@ fn push_urls(tiers: &mut Vec<Vec<String>>, value: &mut Reader<'_>) -> Result<()>
     })
 }
 
+/// Adds the URLs of `url-list` (BEP 19): a string, or a list of strings.
+fn push_web_seeds(seeds: &mut WebSeeds, value: &mut Reader<'_>) -> Result<()> {
+    if value.peek()? != b'l' {
+        value.string_if_any()?.into_iter().for_each(|text| seeds.push_text(text));
+        return Ok(());
+    }
+    value.list(|item| -> Result<()> {
+        item.string_if_any()?
+            .filter(|_| seeds.len() < MAX_WEB_SEEDS)
+            .into_iter()
+            .for_each(|text| seeds.push_text(text));
+        Ok(())
+    })
+}
+
 /// Returns the URLs in a text.
 fn urls(text: &[u8]) -> impl Iterator<Item = String> + '_ {
     let text = std::str::from_utf8(text).unwrap_or_default();
@@ -205,6 +237,16 @@ fn urls(text: &[u8]) -> impl Iterator<Item = String> + '_ {
 
 /// Returns a `.torrent` file (BEP 3) for an info dictionary.
 pub fn write_torrent(info: &[u8], trackers: &Trackers, comment: Option<&str>, encoding: Option<&str>) -> Vec<u8> {
+    write(info, trackers, &WebSeeds::default(), comment, encoding)
+}
+
+pub(super) fn write(
+    info: &[u8],
+    trackers: &Trackers,
+    web_seeds: &WebSeeds,
+    comment: Option<&str>,
+    encoding: Option<&str>,
+) -> Vec<u8> {
     // BEP 3: keys in the order of their bytes.
     let mut out = Vec::with_capacity(info.len() + 256);
     out.push(b'd');
@@ -232,6 +274,12 @@ pub fn write_torrent(info: &[u8], trackers: &Trackers, comment: Option<&str>, en
     }
     put_string(&mut out, b"info");
     out.extend_from_slice(info);
+    if !web_seeds.is_empty() {
+        put_string(&mut out, b"url-list");
+        out.push(b'l');
+        web_seeds.iter().for_each(|seed| put_string(&mut out, seed.url.as_str().as_bytes()));
+        out.push(b'e');
+    }
     out.push(b'e');
     out
 }

@@ -50,7 +50,7 @@ pub(super) fn cleaned(component: &str) -> &str {
 
 /// Returns the displayed name of a file: its components joined by `/`. A slash within a component
 /// becomes [`SLASH_WITHIN`].
-pub(super) fn shown(components: &[&str]) -> String {
+pub(crate) fn shown(components: &[&str]) -> String {
     let last = components.len().saturating_sub(1);
     let parts: Vec<Cow<'_, str>> = components
         .iter()
@@ -207,7 +207,7 @@ enum Entry {
 /// A generator of unique paths for the files of one torrent. It also handles case-insensitive
 /// systems and files with a folder's name. The store detects a case-insensitive disk on a
 /// case-sensitive system.
-pub(super) struct PathMaker {
+pub(crate) struct PathMaker {
     rules: Rules,
     /// Content of each folder (by number; 0 is the top), by name. Names are in lower case if case
     /// does not count.
@@ -219,7 +219,7 @@ pub(super) struct PathMaker {
 }
 
 impl PathMaker {
-    pub(super) fn new() -> PathMaker {
+    pub(crate) fn new() -> PathMaker {
         PathMaker::with(Rules::HERE)
     }
 
@@ -229,7 +229,7 @@ impl PathMaker {
 
     /// Returns the path of a file from its components, the torrent's name first. Pad files need no
     /// path and are not passed here.
-    pub(super) fn path(&mut self, components: &[&str]) -> PathBuf {
+    pub(crate) fn path(&mut self, components: &[&str]) -> PathBuf {
         let last = components.len().saturating_sub(1);
         let kept: Vec<&str> = components
             .iter()

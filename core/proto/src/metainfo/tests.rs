@@ -516,7 +516,39 @@ proptest! {
         }
         if let Ok(torrent) = Metainfo::from_bytes(&bytes) {
             prop_assert_eq!(torrent.files.iter().map(|f| f.length).sum::<u64>(), torrent.layout.total_bytes());
-            prop_assert_eq!(torrent.hashes.len(), torrent.layout.pieces() as usize * 20);
+            prop_assert_eq!(torrent.proof.hashes(), u64::from(torrent.layout.pieces()));
         }
     }
+}
+
+#[test]
+fn web_seeds_are_kept_whatever_their_form() {
+    let with = |url_list: Vec<u8>| {
+        let torrent = dict(&[("info", single("film.mkv", 5)), ("url-list", url_list)]);
+        Metainfo::from_bytes(&torrent).unwrap()
+    };
+    let urls = |torrent: &Metainfo| torrent.web_seeds.iter().map(|seed| seed.url.to_string()).collect::<Vec<_>>();
+    for (url_list, wanted) in [
+        (s("http://h/f"), vec!["http://h/f"]),
+        (s(""), vec![]),
+        (s("http://a/ http://b/"), vec!["http://a/", "http://b/"]),
+        (list([s("http://a/x y"), s("http://b/"), s("ftp://c/"), s("http://b/")]), vec!["http://a/x%20y", "http://b/"]),
+        (list([i(5), list([s("http://inner/")]), s("http://a/")]), vec!["http://a/"]),
+        (i(5), vec![]),
+        (dict(&[("a", s("http://h/"))]), vec![]),
+    ] {
+        let torrent = with(url_list);
+        assert_eq!(urls(&torrent), wanted);
+        let again = Metainfo::from_bytes(&torrent.to_torrent_bytes()).unwrap();
+        assert_eq!(again.web_seeds, torrent.web_seeds);
+        assert_eq!(torrent.magnet().servers, again.magnet().servers);
+        assert_eq!(torrent.magnet().servers.len(), wanted.len());
+    }
+    let many = with(list((0..10_000).map(|n| s(format!("http://h{n}/")))));
+    assert_eq!(many.web_seeds.len(), MAX_WEB_SEEDS);
+    // A stranger's torrent names them as a stranger.
+    let named = many.web_seeds.named_by(crate::AddressClass::Global);
+    assert!(named.iter().all(|seed| seed.named_by == crate::AddressClass::Global));
+    let info_only = Metainfo::from_info(single("film.mkv", 5).into(), Vec::new()).unwrap();
+    assert!(info_only.web_seeds.is_empty());
 }

@@ -139,8 +139,10 @@ impl<'a> IntoIterator for &'a Trackers {
 /// the standard one (BEP 41).
 fn identity(url: &str) -> Option<String> {
     let url = parse(url)?;
-    let host = url.host_str()?.trim_end_matches('.').to_owned();
-    if host.is_empty() {
+    let host = url.host_str()?;
+    let host = host.strip_suffix('.').unwrap_or(host);
+    // Without further dots, a name such as "0.." would become a number, and so an address.
+    if host.is_empty() || host.ends_with('.') {
         return None;
     }
     let port = url.port_or_known_default();
@@ -241,6 +243,12 @@ mod tests {
         assert_eq!(urls(&trackers), ["udp://a.example:1", "udp://b.example:1"]);
         let origins: Vec<_> = trackers.iter().map(|t| t.named_by).collect();
         assert_eq!(origins, [AddressClass::Loopback, AddressClass::Global]);
+    }
+
+    #[test]
+    fn a_host_with_an_empty_label_is_none() {
+        assert_eq!(identity("http://0../"), None);
+        assert_eq!(identity("http://a.example./"), identity("http://a.example/"));
     }
 
     proptest! {

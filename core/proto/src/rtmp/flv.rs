@@ -25,9 +25,18 @@ const STRING: u8 = 2;
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     has_begun: bool,
+    /// Time of the first tag, milliseconds. 0 leaves all times as they are.
+    start_ms: u32,
+    /// Added to all times.
+    offset_ms: u32,
 }
 
 impl Writer {
+    /// Creates a writer whose first tag has this time, if it is not 0.
+    pub(super) fn starting_at(start_ms: u32) -> Writer {
+        Writer { start_ms, ..Writer::default() }
+    }
+
     /// Returns a message as a tag, the first one with the header of the file before it. `None` if it
     /// has nothing for a file.
     pub(super) fn tag(&mut self, kind: u8, timestamp: u32, payload: &[u8]) -> Option<Bytes> {
@@ -42,12 +51,14 @@ impl Writer {
         let mut out = BytesMut::with_capacity(payload.len() + TAG_HEAD + 17);
         if !self.has_begun {
             self.has_begun = true;
+            self.offset_ms = if self.start_ms == 0 { 0 } else { self.start_ms.wrapping_sub(timestamp) };
             out.extend_from_slice(b"FLV\x01");
             out.put_u8(if kind == DATA { tracks(payload) } else { HAS_AUDIO | HAS_VIDEO });
             out.put_u32(9);
             // The length of the tag before the first one.
             out.put_u32(0);
         }
+        let timestamp = timestamp.wrapping_add(self.offset_ms);
         out.put_u8(kind);
         out.put_uint(payload.len() as u64, 3);
         out.put_uint(u64::from(timestamp & 0xff_ffff), 3);

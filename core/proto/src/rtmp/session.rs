@@ -165,11 +165,18 @@ impl Session {
 
     /// Accepts the stream that waits. Does nothing if there is none.
     pub fn accept(&mut self) {
+        self.accept_at(0);
+    }
+
+    /// Accepts the stream that waits, and moves its times so that it begins at this one, in
+    /// milliseconds. Players of a stream that it continues expect that times grow. 0 leaves them as
+    /// they are.
+    pub fn accept_at(&mut self, start_ms: u32) {
         if self.state != State::Deciding {
             return;
         }
         self.state = State::Publishing;
-        self.writer = Writer::default();
+        self.writer = Writer::starting_at(start_ms);
         let mut begin = STREAM_BEGIN.to_be_bytes().to_vec();
         begin.extend_from_slice(&STREAM.to_be_bytes());
         self.control(kind::USER_CONTROL, &begin);

@@ -399,6 +399,21 @@ fn what_is_sent_before_the_decision_is_kept() {
 }
 
 #[test]
+fn a_stream_that_continues_another_begins_at_its_time() {
+    let at = |time: u8, payload: &[u8]| [&[4, 0, 0, time, 0, 0, 1, 8, 1, 0, 0, 0][..], payload].concat();
+    for (start_ms, times) in [(0, [7, 40]), (5000, [5000, 5033]), (u32::MAX, [u32::MAX, 32])] {
+        let mut session = connected();
+        let start = [command("connect", 1.0, &[Value::Null]), command("publish", 2.0, &[Value::Null, text("a")])];
+        session.feed(&start.concat());
+        assert!(matches!(session.next_event(), Ok(Some(Event::Publish(_)))));
+        session.accept_at(start_ms);
+        let (file, _) = whole(&mut session, &[at(7, b"a"), at(40, b"b")].concat()).unwrap();
+        let found: Vec<u32> = tags(&file).into_iter().map(|(_, time, _)| time).collect();
+        assert_eq!(found, times, "{start_ms}");
+    }
+}
+
+#[test]
 fn enhanced_codecs_pass_unchanged() {
     let mut session = connected();
     let list = Value::Array(vec![text("av01"), text("hvc1")]);

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse;
 use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use playswarm::TorrentStatus;
 use playswarm::metainfo::is_playable;
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ use std::sync::atomic::Ordering;
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fafafa}\
 video{width:100%;background:#000}li{margin:.2rem 0}small{color:#666}";
 /// What browsers may load for the page: its style sheet, files and pictures from this server alone.
-const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; media-src 'self'; img-src 'self'; base-uri 'none'; \
+pub(crate) const PAGE_POLICY: &str = "default-src 'none'; style-src 'self'; media-src 'self'; img-src 'self'; base-uri 'none'; \
                            form-action 'none'; frame-ancestors 'none'";
 
 /// `/`: the default file in a `<video>` element and a list of all files, without any script.
@@ -42,6 +42,7 @@ pub(crate) async fn page<L: Library>(
         push_files(&mut page, app, &links);
         let status = app.library.status();
         push_notices(&mut page, &status);
+        push_sources(&mut page, &status);
         push_trackers(&mut page, &status);
         push_other_paths(&mut page, app, &links);
         page.push_str("</html>");
@@ -103,6 +104,18 @@ fn push_trackers(page: &mut String, status: &TorrentStatus) {
     page.push_str("<h2>Trackers</h2><ul>");
     for tracker in &status.trackers {
         let _ = write!(page, "<li>{} <small>{}</small>", html(&tracker.url), html(&tracker.to_string()));
+    }
+    page.push_str("</ul>");
+}
+
+/// Writes the web seeds and mirrors with their state.
+fn push_sources(page: &mut String, status: &TorrentStatus) {
+    if status.sources.is_empty() {
+        return;
+    }
+    page.push_str("<h2>Web seeds and mirrors</h2><ul>");
+    for source in &status.sources {
+        let _ = write!(page, "<li>{} <small>{}</small>", html(&source.url), html(&source.to_string()));
     }
     page.push_str("</ul>");
 }
@@ -179,6 +192,9 @@ fn list_of_films<L: Library>(app: &App<L>, links: &Links, absolute: bool) -> Str
 pub(crate) async fn torrent<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
     app.answer_off_thread(|app| {
         let torrent = app.library.metainfo();
+        if torrent.named.is_some() {
+            return (StatusCode::NOT_FOUND, "this file is named by a hash, and no torrent has it\n").into_response();
+        }
         let name = disposition(&format!("{}.torrent", one_line(&torrent.name))).replacen("inline", "attachment", 1);
         let head = [(CONTENT_TYPE, "application/x-bittorrent".to_owned()), (CONTENT_DISPOSITION, name)];
         (head, torrent.to_torrent_bytes()).into_response()

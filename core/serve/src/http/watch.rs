@@ -71,7 +71,8 @@ pub(crate) async fn events<L: Library>(State(app): State<Arc<App<L>>>) -> impl I
     ([(super::deliver::NO_BUFFER, "no")], Sse::new(stream).keep_alive(KeepAlive::default()))
 }
 
-fn json<T: Serialize>(name: &str, value: &T) -> sse::Event {
+/// Returns an event with a value as JSON.
+pub(crate) fn json<T: Serialize>(name: &str, value: &T) -> sse::Event {
     sse::Event::default().event(name).data(line(value))
 }
 
@@ -108,24 +109,33 @@ pub(crate) async fn metrics<L: Library>(State(app): State<Arc<App<L>>>) -> Respo
     app.answer_off_thread(|app| {
         let mut text = prometheus(&app.library.status(), app.sent_bytes.load(Ordering::Relaxed), app.connections());
         app.rtsp.get().into_iter().for_each(|view| rtsp_metrics(&mut text, view));
-        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.out).into_response()
+        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.into_text()).into_response()
     })
     .await
 }
 
 /// Escapes a label's value: backslash, quote and line feed.
-fn escape(value: &str) -> String {
+pub(crate) fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 /// Writes one family after the other, as the format requires: HELP and TYPE once, then all samples.
-struct Metrics {
+pub(crate) struct Metrics {
     out: String,
     labels: String,
     name: &'static str,
 }
 
 impl Metrics {
+    /// Begins a text whose samples have these labels.
+    pub(crate) fn new(labels: String) -> Metrics {
+        Metrics { out: String::with_capacity(4096), labels, name: "" }
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        self.out
+    }
+
     fn family(&mut self, name: &'static str, help: &str) -> &mut Self {
         let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
         let _ = write!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
@@ -138,7 +148,7 @@ impl Metrics {
     }
 
     /// Writes a family with a single sample.
-    fn one(&mut self, name: &'static str, help: &str, value: impl Display) {
+    pub(crate) fn one(&mut self, name: &'static str, help: &str, value: impl Display) {
         self.family(name, help).sample("", value);
     }
 }
@@ -159,7 +169,7 @@ fn rtsp_metrics(text: &mut Metrics, view: &RtspView) {
 
 fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> Metrics {
     let labels = format!("info_hash=\"{}\",name=\"{}\"", s.info_hash, escape(&s.name));
-    let mut m = Metrics { out: String::with_capacity(4096), labels, name: "" };
+    let mut m = Metrics::new(labels);
     m.one("playswarm_size_bytes", "Bytes of all files of the torrent.", s.total_bytes);
     m.one("playswarm_verified_bytes", "Bytes of verified pieces.", s.verified_bytes);
     m.one("playswarm_downloaded_bytes_total", "Payload received from peers.", s.downloaded_bytes);
@@ -179,6 +189,17 @@ fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> Met
         "playswarm_unchoking_peers",
         "Connected peers that have unchoked us.",
         s.peers.iter().filter(|p| !p.choked_by).count(),
+    );
+    let states = ["standby", "dialling", "serving", "waiting", "refused", "banned"];
+    let mut sources = m.family("playswarm_sources", "Web seeds and mirrors, by state.");
+    for state in states {
+        let count = s.sources.iter().filter(|source| source.state == state).count();
+        sources = sources.sample(&format!(",state=\"{state}\""), count);
+    }
+    m.one(
+        "playswarm_sources_downloaded_bytes_total",
+        "Payload received from web seeds and mirrors.",
+        s.sources.iter().map(|source| source.downloaded_bytes).sum::<u64>(),
     );
     m.one("playswarm_known_peers", "Peers known but not connected.", s.known_peers);
     m.one("playswarm_banned_peers", "Banned peers.", s.banned_peers);

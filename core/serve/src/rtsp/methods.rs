@@ -6,13 +6,14 @@ use super::connection::Connection;
 use super::feed::Feed;
 use super::film::Film;
 use super::observe::{Entry, RtspSession};
+use super::outlet::Seed;
 use super::pace::Profile;
 use super::path::{Target, same_secret};
 use super::range::{Range, npt};
 use super::request::Request;
 use super::scale::Scale;
 use super::sdp;
-use super::session::{Played, Seed, Session, Start};
+use super::session::{Played, Session, Start};
 use super::transport::Transport;
 use super::udp::Pair;
 use crate::admission::State;
@@ -344,7 +345,7 @@ impl Connection {
             entry,
             id: format!("{:032x}", u128::from_ne_bytes(id)),
             feed: Feed::new(self.shared.torrent.clone(), film.clone()),
-            session: Session::new(film, profile, Instant::now(), ntp()),
+            session: Session::new(film, profile, is_udp, Instant::now(), ntp()),
             udp,
             held: None,
             base: base.to_owned(),

@@ -16,6 +16,7 @@ mod feed;
 mod film;
 mod methods;
 mod observe;
+mod outlet;
 mod pace;
 mod path;
 mod payload;

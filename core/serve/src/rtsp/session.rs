@@ -9,10 +9,11 @@
 
 use super::clock::{MediaClock, nanos};
 use super::film::Film;
+use super::outlet::{Outlet, Seed};
 use super::pace::{Pace, Profile};
 use super::payload::{MAX_PAYLOAD_BYTES, Payload};
 use super::range::Range;
-use super::rtp::{HEADER_BYTES, Header, SenderReport};
+use super::rtp::HEADER_BYTES;
 use super::scale::Scale;
 use playswarm_media::{Sample, SeekPoint, TrackKind, mux::TsMuxer};
 use std::collections::VecDeque;
@@ -25,17 +26,13 @@ const PLAY_WAIT: Duration = Duration::from_secs(8);
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// Silence after which a transport stream gets null packets. VLC gives up after two seconds.
 const SILENCE: Duration = Duration::from_millis(500);
+/// How often a client is told of the end where a datagram may be lost, and the time between. Without it,
+/// FFmpeg waits for minutes.
+const GOODBYES: u32 = 4;
+const GOODBYE_EVERY: Duration = Duration::from_millis(500);
 /// Length in bytes of a packet of a transport stream, and how many fit a payload.
 const TS_PACKET_BYTES: usize = 188;
 const TS_PACKETS: usize = MAX_PAYLOAD_BYTES / TS_PACKET_BYTES;
-
-/// Random numbers with which a stream begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seed {
-    pub(crate) ssrc: u32,
-    pub(crate) sequence: u16,
-    pub(crate) timestamp: u32,
-}
 
 /// What PLAY needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,17 +70,6 @@ enum State {
     Ended,
 }
 
-/// A stream that the client has set up.
-#[derive(Clone, Debug)]
-struct Outlet {
-    stream: usize,
-    seed: Seed,
-    sequence: u16,
-    packets: u32,
-    octets: u32,
-    report_at: Instant,
-}
-
 /// A packet that was made but not sent.
 #[derive(Clone, Debug)]
 struct Pending {
@@ -97,6 +83,7 @@ struct Pending {
 pub(crate) struct Session {
     film: Arc<Film>,
     profile: Profile,
+    is_udp: bool,
     speed: f64,
     scale: Scale,
     outlets: Vec<Outlet>,
@@ -113,21 +100,26 @@ pub(crate) struct Session {
     /// End of what was sent, in decoding time.
     reached_ns: i64,
     pending: VecDeque<Pending>,
+    /// Whether a part of what is pending was sent.
+    is_begun: bool,
     /// When the line allows the next packet.
     line_at: Option<Instant>,
     sent_at: Instant,
     /// When it last paused or ended.
     stopped_at: Instant,
+    /// How often the client was told of the end.
+    goodbyes: u32,
     outbox: VecDeque<Output>,
 }
 
 impl Session {
     /// Creates a session of which nothing is set up. `ntp` is the time in units of 2^-32 s.
-    pub(crate) fn new(film: Arc<Film>, profile: Profile, now: Instant, ntp: u64) -> Session {
+    pub(crate) fn new(film: Arc<Film>, profile: Profile, is_udp: bool, now: Instant, ntp: u64) -> Session {
         let muxer = film.is_muxed().then(|| TsMuxer::new(&film.timeline, &film.muxed)).flatten();
         Session {
             film,
             profile,
+            is_udp,
             speed: 1.0,
             scale: Scale::NORMAL,
             outlets: Vec::new(),
@@ -140,9 +132,11 @@ impl Session {
             until_ns: i64::MAX,
             reached_ns: 0,
             pending: VecDeque::new(),
+            is_begun: false,
             line_at: None,
             sent_at: now,
             stopped_at: now,
+            goodbyes: 0,
             outbox: VecDeque::new(),
         }
     }
@@ -156,10 +150,11 @@ impl Session {
     /// What was kept by a pause has nothing of a new stream, and is dropped.
     pub(crate) fn set_up(&mut self, now: Instant, stream: usize, seed: Seed) {
         if self.next.is_some() || !self.pending.is_empty() {
+            self.is_begun = false;
             self.drop_unsent();
         }
         self.outlets.retain(|outlet| outlet.stream != stream);
-        self.outlets.push(Outlet { stream, seed, sequence: seed.sequence, packets: 0, octets: 0, report_at: now });
+        self.outlets.push(Outlet::new(stream, seed, now));
         // Clients that ignore the URLs of RTP-Info take its entries in this order.
         self.outlets.sort_by_key(|outlet| outlet.stream);
     }
@@ -264,12 +259,14 @@ impl Session {
         Duration::from_nanos(at.max(0).unsigned_abs())
     }
 
-    /// Drops what a jump makes useless. A transport stream ends with a whole picture, since a player
-    /// would decode half a one.
+    /// Drops what a jump makes useless. A picture of which a part was sent is sent to its end, since a
+    /// player would decode half a one.
     fn drop_unsent(&mut self) {
         (self.next, self.is_last, self.line_at) = (None, false, None);
         let Some(muxer) = &mut self.muxer else {
-            self.pending.clear();
+            if !self.is_begun {
+                self.pending.clear();
+            }
             return;
         };
         let mut out = Vec::new();
@@ -377,6 +374,7 @@ impl Session {
                 return if self.line_at.is_some() { None } else { self.send(now) };
             }
             match self.state {
+                State::Ended if self.goodbye_at().is_some_and(|at| at <= now) => self.say_goodbye(now),
                 State::Ready | State::Ended => return None,
                 State::Seeking { since, asked, landed } => {
                     if self.next.is_none() && !self.is_last && now < since + PLAY_WAIT {
@@ -389,10 +387,8 @@ impl Session {
                     self.pack(now);
                 }
                 State::Playing if self.end_at(now).is_some_and(|at| at <= now) => {
-                    (self.state, self.stopped_at) = (State::Ended, now);
-                    let goodbyes =
-                        (0..self.outlets.len()).map(|n| self.sender_report(now, n, true)).collect::<Vec<_>>();
-                    self.outbox.extend(goodbyes);
+                    (self.state, self.stopped_at, self.goodbyes) = (State::Ended, now, 0);
+                    self.say_goodbye(now);
                 }
                 State::Playing if self.muxer.is_some() && now >= self.sent_at + SILENCE => {
                     let mut nulls = Vec::new();
@@ -409,7 +405,8 @@ impl Session {
         let reports = self.outlets.iter().map(|outlet| outlet.report_at).min();
         match self.state {
             _ if !self.pending.is_empty() => self.line_at,
-            State::Ready | State::Ended => None,
+            State::Ended => self.goodbye_at(),
+            State::Ready => None,
             State::Seeking { since, .. } => Some(since + PLAY_WAIT),
             State::Playing => {
                 let due = self.next.as_ref().map(|next| self.pace.due(next.dts_ns));
@@ -417,6 +414,18 @@ impl Session {
                 [due, self.end_at(now), nulls, reports].into_iter().flatten().min()
             }
         }
+    }
+
+    /// Tells the client that its streams have ended.
+    fn say_goodbye(&mut self, now: Instant) {
+        let goodbyes: Vec<Output> = (0..self.outlets.len()).map(|n| self.sender_report(now, n, true)).collect();
+        self.outbox.extend(goodbyes);
+        self.goodbyes += 1;
+    }
+
+    /// Returns when an ended session says so again.
+    fn goodbye_at(&self) -> Option<Instant> {
+        (self.is_udp && self.goodbyes < GOODBYES).then(|| self.stopped_at + self.goodbyes * GOODBYE_EVERY)
     }
 
     /// Returns when the client is told of the end, after the last sample was sent.
@@ -430,6 +439,7 @@ impl Session {
     fn pack(&mut self, now: Instant) {
         let Some(sample) = self.next.take() else { return };
         self.pace.goes_out(now, sample.dts_ns);
+        self.is_begun = false;
         self.reached_ns = match self.scale.is_backward() {
             true => sample.dts_ns,
             false => self.reached_ns.max(sample.dts_ns.saturating_add(sample.duration_ns)),
@@ -458,20 +468,12 @@ impl Session {
     /// Sends the first pending packet.
     fn send(&mut self, now: Instant) -> Option<Output> {
         let Pending { stream, pts_ns, payload } = self.pending.pop_front()?;
+        self.is_begun = !self.pending.is_empty();
         let outlet = self.outlets.iter_mut().find(|outlet| outlet.stream == stream)?;
         let format = &self.film.formats[outlet.stream];
-        let header = Header {
-            payload_type: format.payload_type,
-            marker: payload.marker,
-            sequence: outlet.sequence,
-            timestamp: self.clock.timestamp(format, outlet.seed.timestamp, pts_ns),
-            ssrc: outlet.seed.ssrc,
-        };
-        outlet.sequence = outlet.sequence.wrapping_add(1);
-        outlet.packets = outlet.packets.wrapping_add(1);
-        outlet.octets = outlet.octets.wrapping_add(payload.data.len() as u32);
+        let timestamp = self.clock.timestamp(format, outlet.seed.timestamp, pts_ns);
         self.sent_at = now;
-        Some(Output::Send { stream: outlet.stream, is_rtcp: false, packet: header.packet(&payload.data) })
+        Some(Output::Send { stream, is_rtcp: false, packet: outlet.packet(format.payload_type, timestamp, &payload) })
     }
 
     /// Returns the report of a stream for which it is due.
@@ -484,13 +486,8 @@ impl Session {
     fn sender_report(&self, now: Instant, outlet: usize, ends: bool) -> Output {
         let outlet = &self.outlets[outlet];
         let at = self.pace.shows(now);
-        let report = SenderReport {
-            ssrc: outlet.seed.ssrc,
-            ntp: self.clock.ntp(at),
-            timestamp: self.clock.timestamp(&self.film.formats[outlet.stream], outlet.seed.timestamp, at),
-            packets: outlet.packets,
-            octets: outlet.octets,
-        };
-        Output::Send { stream: outlet.stream, is_rtcp: true, packet: report.compound(ends) }
+        let timestamp = self.clock.timestamp(&self.film.formats[outlet.stream], outlet.seed.timestamp, at);
+        let packet = outlet.report(self.clock.ntp(at), timestamp, ends);
+        Output::Send { stream: outlet.stream, is_rtcp: true, packet }
     }
 }

@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use super::film::Film;
-use super::pace::{EAGER, EVEN, Profile, STEADY};
+use super::outlet::Seed;
+use super::pace::{EAGER, EVEN, Profile, QUICK, STEADY};
 use super::payload::{Format, MAX_PAYLOAD_BYTES};
 use super::range::Range;
 use super::scale::{Scale, Walk};
 use super::sdp::describe;
-use super::session::{Output, Played, Seed, Session, Start};
+use super::session::{Output, Played, Session, Start};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use playswarm_media::{Indexer, Locate, Sample, Samples, SeekPoint, Timeline, Track, TrackKind, TrackSetup};
@@ -103,9 +104,13 @@ struct Play {
 
 impl Play {
     fn new(profile: Profile, transport_stream: bool) -> Play {
+        Play::over(false, profile, transport_stream)
+    }
+
+    fn over(is_udp: bool, profile: Profile, transport_stream: bool) -> Play {
         let (clip, now) = (clip(), Instant::now());
         let film = clip.film(transport_stream);
-        let mut session = Session::new(film.clone(), profile, now, 0);
+        let mut session = Session::new(film.clone(), profile, is_udp, now, 0);
         (0..film.formats.len()).rev().for_each(|stream| session.set_up(now, stream, SEED));
         Play { clip, session, now, source: Vec::new().into_iter() }
     }
@@ -312,6 +317,25 @@ fn a_jump_lands_on_its_keyframe_and_no_sequence_number_is_lost() {
 }
 
 #[test]
+fn a_jump_over_udp_ends_the_picture_in_work() {
+    let mut halves = 0;
+    for wait in 1..200 {
+        let mut play = Play::over(true, QUICK, false);
+        play.play(Some(0.0));
+        let before = play.run(0.001 * f64::from(wait));
+        play.play(Some(20.5));
+        let after = play.run(1.0);
+        let next = after.played[0].streams[0].1;
+        let all: Vec<&Packet> = before.of(0).into_iter().chain(after.of(0)).collect();
+        follow(&all, SEED.sequence);
+        let old: Vec<&&Packet> = all.iter().filter(|packet| next.wrapping_sub(packet.sequence) as i16 > 0).collect();
+        assert!(old.last().is_none_or(|packet| packet.marker), "a player would decode half a picture");
+        halves += usize::from(before.of(0).last().is_some_and(|packet| !packet.marker));
+    }
+    assert!(halves > 0, "no jump came within a picture");
+}
+
+#[test]
 fn a_pause_loses_nothing_and_sends_nothing() {
     let mut play = Play::new(EVEN, false);
     play.play(Some(5.0));
@@ -357,6 +381,16 @@ fn a_time_past_the_end_is_the_end() {
     // It can be played again.
     assert_eq!(play.play(None), Start::Jump(Duration::ZERO));
     assert!(play.run(1.0).packets.len() > 100);
+}
+
+#[test]
+fn the_end_is_said_again_where_a_datagram_may_be_lost() {
+    for (is_udp, times) in [(false, 1), (true, 4)] {
+        let mut play = Play::over(is_udp, Profile::of("Lavf59.27.100", is_udp), false);
+        play.play(Some(35.0));
+        let sent = play.run(60.0);
+        assert_eq!(sent.goodbyes, times * play.session.film().formats.len());
+    }
 }
 
 #[test]
@@ -456,7 +490,7 @@ fn a_backward_range_ends_where_it_says() {
 fn a_transport_stream_and_sound_alone_have_their_own_pace() {
     assert!(!Play::new(STEADY, true).session.can_scale());
     let (clip, now) = (clip(), Instant::now());
-    let mut session = Session::new(clip.film(false), STEADY, now, 0);
+    let mut session = Session::new(clip.film(false), STEADY, false, now, 0);
     session.set_up(now, 1, SEED);
     assert!(!session.can_scale());
     session.set_up(now, 0, SEED);

@@ -1,7 +1,7 @@
 //! The crowds of docs/LIVE-SIM.md, in the order of its tables.
 
 use super::network::Network;
-use super::scenario::{Crowd, Departure, Grain, Scenario, Transport, Trees};
+use super::scenario::{Crowd, Departure, Grain, Lines, Scenario, Transport, Trees};
 use playswarm_logic::relay::{Add, Config, Delete, Distance};
 
 /// A table of the page: its name, its heading, and how it is read.
@@ -25,6 +25,8 @@ pub const SETS: [Set; 7] = [
 
 /// Lines whose mean is 1.4 times what a viewer needs: three of ten give nothing.
 const TIGHT: &[(f64, f64)] = &[(0.0, 0.3), (2e6, 0.2), (5e6, 0.2), (12e6, 0.3)];
+/// Uploads of the viewers of docs/LIVE-FIGURES.md, in copies of the stream with parity and framing.
+const HOMES: [f64; 4] = [0.5, 1.0, 2.0, 3.0];
 /// Lines of SpreadIt's time, for streams of 180 kbit/s: modem, DSL, cable, T1, and a campus.
 const THEN: &[(f64, f64)] = &[(56e3, 0.2), (256e3, 0.3), (512e3, 0.3), (1.5e6, 0.15), (10e6, 0.05)];
 /// Rate of SpreadIt's clip, bytes a second.
@@ -56,6 +58,20 @@ fn line(children: f64, bytes_per_s: f64) -> f64 {
     children * bytes_per_s * 8.0 * 1.3
 }
 
+/// Returns viewers on the lines of docs/LIVE-FIGURES.md.
+fn homes(name: &str, about: &str, viewers: usize, data: u8, bytes_per_s: f64) -> Scenario {
+    // 1.08: framing.
+    let copy = bytes_per_s * 8.0 * (1.0 + 1.0 / f64::from(data)) * 1.08;
+    Scenario {
+        bytes_per_s,
+        uploads: HOMES.map(|copies| (copies * copy, 0.25)).to_vec(),
+        trees: Trees::ours(data, 1),
+        crowd: Crowd::Within(if viewers > 20 { 60.0 } else { 30.0 }),
+        lasts_s: 120.0,
+        ..Scenario::new("ours", name, about, viewers)
+    }
+}
+
 fn ours() -> Vec<Scenario> {
     let of = |name, about, viewers| Scenario::new("ours", name, about, viewers);
     let churn = Scenario {
@@ -71,6 +87,8 @@ fn ours() -> Vec<Scenario> {
     };
     vec![
         of("few", "ten viewers, fewer than stripes need for givers of their own", 10),
+        homes("homes", "twenty viewers who give half a copy, one, two and three", 20, 8, 375_000.0),
+        homes("homes_slow", "a hundred of them, and a stream of 300 kbit/s", 100, 4, 37_500.0),
         of("hundred", "a hundred viewers of 3 Mbit/s from a source that feeds three", 100),
         Scenario { lasts_s: 120.0, ..of("crowd", "five hundred viewers", 500) },
         large("crowd_trees", "the same five hundred, with trees as the grain", 500, 60.0, 120.0),
@@ -107,6 +125,20 @@ fn ours() -> Vec<Scenario> {
         Scenario {
             departure: Departure::MassKill { at_s: 120.0, share: 0.1 },
             ..large("tenth_2000", "a tenth of two thousand viewers dies in one moment", 2000, 90.0, 150.0)
+        },
+        Scenario {
+            lines: Lines::Unknown,
+            ..of("unknown", "a hundred viewers that don't know what their lines carry", 100)
+        },
+        Scenario {
+            uploads: vec![(4e6, 1.0)],
+            lines: Lines::Believed(10e6),
+            ..of("slow_lines", "a hundred lines of 4 Mbit/s that are believed to carry 10", 100)
+        },
+        Scenario {
+            uploads: vec![(0.0, 0.6), (12e6, 0.4)],
+            lasts_s: 120.0,
+            ..of("riders", "six of ten give nothing, and the others enough", 80)
         },
         Scenario { bytes_per_s: CLIP, trees: Trees::ours(4, 1), ..of("clip", "180 kbit/s in 4 + 1 stripes", 100) },
     ]

@@ -13,6 +13,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 /// Groups that a node keeps: 30 s of the shortest.
 const MAX_GROUPS: usize = 600;
 
+/// How old the group is at least with which a child begins, milliseconds.
+pub(super) const HALF_MARGIN_MS: u64 = 500;
+
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End {
@@ -98,9 +101,10 @@ pub(super) struct Node {
     pub(super) assembler: Assembler,
     pub(super) place: Place,
     pub(super) upload: f64,
-    /// What waits for the line: messages and new packets, then packets of the past.
+    /// What waits for the line: messages and new packets, then packets of the past by their
+    /// groups. Connections take turns with these.
     pub(super) urgent: VecDeque<Sending>,
-    pub(super) bulk: VecDeque<Sending>,
+    pub(super) bulk: VecDeque<(PeerKey, BTreeMap<u64, VecDeque<Sending>>)>,
     pub(super) is_sending: bool,
     pub(super) reachable: bool,
     /// Whether it takes children and sends them nothing.
@@ -155,6 +159,48 @@ impl Node {
         PeerKey(self.next_peer)
     }
 
+    /// Adds a packet of the past.
+    pub(super) fn push_past(&mut self, group: u64, sending: Sending) {
+        let at = self.bulk.iter().position(|(peer, _)| *peer == sending.peer).unwrap_or_else(|| {
+            self.bulk.push_back((sending.peer, BTreeMap::new()));
+            self.bulk.len() - 1
+        });
+        self.bulk[at].1.entry(group).or_default().push_back(sending);
+    }
+
+    /// Returns what is sent next.
+    pub(super) fn pop_sending(&mut self) -> Option<Sending> {
+        if let Some(next) = self.urgent.pop_front() {
+            return Some(next);
+        }
+        let (peer, mut waiting) = self.bulk.pop_front()?;
+        let mut oldest = waiting.first_entry()?;
+        let next = oldest.get_mut().pop_front();
+        if oldest.get().is_empty() {
+            oldest.remove();
+        }
+        if !waiting.is_empty() {
+            self.bulk.push_back((peer, waiting));
+        }
+        next
+    }
+
+    /// Returns how long data has waited for each connection, seconds.
+    pub(super) fn waits(&self, now: Time) -> Vec<(PeerKey, f64)> {
+        let mut waits: BTreeMap<PeerKey, f64> = self
+            .ends
+            .iter()
+            .filter(|(_, end)| !end.is_closed)
+            .map(|(peer, end)| (*peer, end.free_at.0.saturating_sub(now.0) as f64 / 1e6))
+            .collect();
+        for sending in &self.urgent {
+            if let Some(wait_s) = waits.get_mut(&sending.peer) {
+                *wait_s = wait_s.max(now.since(sending.since).as_secs_f64());
+            }
+        }
+        waits.into_iter().collect()
+    }
+
     pub(super) fn hold(&mut self, group: u64, facts: Facts) -> &mut Held {
         while self.groups.len() > MAX_GROUPS {
             self.groups.pop_first();
@@ -162,12 +208,13 @@ impl Node {
         self.groups.entry(group).or_insert(Held { facts, have: 0, passed: 0 })
     }
 
-    /// Returns the group with which a child begins: the newest restart group that is a margin old.
-    pub(super) fn start(&self, margin_ms: u64) -> Option<u64> {
+    /// Returns the group with which a child begins: the newest restart group that is half a margin
+    /// old.
+    pub(super) fn start(&self) -> Option<u64> {
         let newest = self.groups.values().rev().find(|held| held.is_whole())?.facts.born_ms;
         let restarts = || self.groups.iter().rev().filter(|(_, held)| held.is_whole() && held.facts.restart);
         restarts()
-            .find(|(_, held)| newest.saturating_sub(held.facts.born_ms) >= margin_ms)
+            .find(|(_, held)| newest.saturating_sub(held.facts.born_ms) >= HALF_MARGIN_MS)
             .or_else(|| restarts().next_back())
             .map(|(number, _)| *number)
     }

@@ -10,8 +10,6 @@ use playswarm_logic::{PeerKey, Time};
 use playswarm_proto::live::Stripes;
 use playswarm_proto::live::message::{From, Wanted};
 
-/// How far behind the newest group a player starts, milliseconds.
-pub(super) const MARGIN_MS: u64 = 1000;
 /// Time after which a packet that still waits for the line is not sent, seconds.
 const STALE_S: f64 = 2.0;
 /// Bytes of a segment, and the constant of the rate that loss allows (Mathis and others, 1997).
@@ -69,10 +67,9 @@ impl World<'_> {
             return self.deliver(node, sending, self.now);
         }
         let sender = &mut self.nodes[node];
-        if is_urgent {
-            sender.urgent.push_back(sending);
-        } else {
-            sender.bulk.push_back(sending);
+        match sending.what {
+            What::Packet(_, group, _) if !is_urgent => sender.push_past(group, sending),
+            _ => sender.urgent.push_back(sending),
         }
         if !sender.is_sending {
             self.use_line(node);
@@ -85,7 +82,7 @@ impl World<'_> {
         let rate = self.line_rate(from);
         let sender = &mut self.nodes[from];
         sender.is_sending = false;
-        let Some(next) = sender.urgent.pop_front().or_else(|| sender.bulk.pop_front()) else { return };
+        let Some(next) = sender.pop_sending() else { return };
         let takes_s = next.bytes as f64 / rate;
         sender.is_sending = true;
         self.events.push(now.plus_secs(takes_s), Event::Line(from));
@@ -196,7 +193,9 @@ impl World<'_> {
                 assembler::Output::Skip { from, to } => {
                     let lost_s = (to - from) as f64 * self.scenario.group_ms() as f64 / 1000.0;
                     node.player.skip(now, lost_s);
+                    node.relay.handle(now, Input::Next(Some(to)));
                 }
+                assembler::Output::Unneeded { below } => node.relay.handle(now, Input::Unneeded(below)),
                 _ => {}
             }
         }
@@ -204,12 +203,14 @@ impl World<'_> {
 
     /// Sends a new child the packets of a stripe that are here.
     pub(super) fn serve(&mut self, at: usize, peer: PeerKey, stripe: u8, from: From) {
-        let from = match from {
-            From::Start => self.nodes[at].start(MARGIN_MS),
-            From::Group(group) => Some(group),
+        let groups = match from {
+            From::Start => match self.nodes[at].start() {
+                Some(first) => first..=first,
+                None => return,
+            },
+            From::Group(group) => group..=u64::MAX,
         };
-        let Some(from) = from else { return };
-        let groups: Vec<(u64, Facts)> = (self.nodes[at].groups.range(from..))
+        let groups: Vec<(u64, Facts)> = (self.nodes[at].groups.range(groups))
             .filter(|(_, held)| held.is_whole() || held.have & 1 << stripe != 0)
             .map(|(number, held)| (*number, held.facts))
             .collect();

@@ -57,6 +57,17 @@ pub enum Transport {
     Datagram,
 }
 
+/// What viewers know of their lines.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lines {
+    /// What they carry.
+    Known,
+    /// Nothing.
+    Unknown,
+    /// Each believes that its line carries this, bits per second.
+    Believed(f64),
+}
+
 /// The channel's stripes and policies.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trees {
@@ -99,6 +110,8 @@ pub struct Scenario {
     pub source_streams: f64,
     /// Uploads of viewers, bits per second, each with its share of the viewers.
     pub uploads: Vec<(f64, f64)>,
+    /// What viewers know of them.
+    pub lines: Lines,
     /// What every line carries, bits per second, if it is not the upload that its node gives.
     pub line: Option<f64>,
     /// Share of the viewers that can't be dialled.
@@ -140,6 +153,7 @@ impl Scenario {
             restart_s: 2.0,
             source_streams: 3.0,
             uploads: TODAY.to_vec(),
+            lines: Lines::Known,
             line: None,
             unreachable: 0.0,
             liars: 0.0,

@@ -4,8 +4,8 @@
 //! enough packets of a group makes the others. What did not come is resumed from a new parent, or
 //! asked from neighbours, as the assembler does.
 
-use super::packets::MARGIN_MS;
-use super::world::{BEFORE_S, Event, PACKET_BYTES, World};
+use super::node::HALF_MARGIN_MS;
+use super::world::{Event, PACKET_BYTES, World};
 use playswarm_logic::relay::Input;
 use playswarm_logic::stripe::Config;
 use playswarm_logic::{PeerKey, Time};
@@ -136,14 +136,16 @@ impl World<'_> {
         }
     }
 
-    /// The first picture: that of the newest restart group that is a margin old.
+    /// The first picture: that of the newest restart group that is half a margin old, once it is a
+    /// margin old.
     fn start(&mut self, at: usize, when: Time) {
-        let margin_s = MARGIN_MS as f64 / 1000.0;
         let each_s = self.scenario.restart_s;
-        let restart_s = ((self.now.as_secs_f64() - margin_s).max(BEFORE_S - 3.0) / each_s).floor() * each_s;
+        let half_margin_s = HALF_MARGIN_MS as f64 / 1000.0;
+        let restart_s = ((self.now.as_secs_f64() - half_margin_s) / each_s).floor() * each_s;
+        let margin_at = Time::from_secs_f64(restart_s + Config::default().margin_s);
         let node = &mut self.nodes[at];
         node.first_packet.get_or_insert(when);
-        node.player.ready(when, Time::from_secs_f64(restart_s));
+        node.player.ready(when.max(margin_at), Time::from_secs_f64(restart_s));
     }
 
     /// Gives the player what it can play.

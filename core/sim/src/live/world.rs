@@ -3,7 +3,7 @@
 use super::network::Map;
 use super::node::{End, Node, What, address, at};
 use super::report::Report;
-use super::scenario::{Crowd, Departure, Grain, Scenario};
+use super::scenario::{Crowd, Departure, Grain, Lines, Scenario};
 use super::size;
 use super::trees::Scratch;
 use crate::events::Queue;
@@ -25,6 +25,8 @@ const FRAME_BYTES: usize = 6 + 40;
 const RESET_S: f64 = 0.001;
 /// Time for which the source is on air before the first viewer comes, seconds.
 pub(super) const BEFORE_S: f64 = 4.0;
+/// Time between two looks at what waits for a node's line, seconds.
+const LOOK_S: f64 = 0.5;
 /// Least upload with which a node sends its requests, bytes a second.
 const LEAST_UPLOAD: f64 = 32_000.0;
 
@@ -42,6 +44,7 @@ pub(super) enum Event {
     Left { at: usize, peer: PeerKey },
     Wake(usize),
     Line(usize),
+    Look(usize),
 }
 
 /// Receives a line of a trace and its time.
@@ -165,7 +168,18 @@ impl<'a> World<'a> {
         let assembler = Assembler::new(stripe::Config::default());
         self.nodes.push(Node::new(self.now, relay, assembler, upload, place));
         let new = self.nodes.len() - 1;
-        self.tell(new, Input::Upload(upload))?;
+        if self.scenario.grain == Grain::Packets {
+            self.events.push(self.now.plus_secs(LOOK_S), Event::Look(new));
+        }
+        let known = if new == 0 { Lines::Known } else { self.scenario.lines };
+        self.tell(
+            new,
+            match known {
+                Lines::Known => Input::Upload(upload),
+                Lines::Unknown => Input::UploadUnknown,
+                Lines::Believed(bits) => Input::Upload(bits / 8.0),
+            },
+        )?;
         let path = self.map.path(&self.nodes[0].place, &self.nodes[new].place);
         if !path.is_empty() {
             self.tell(new, Input::Route(path.into_iter().map(|router| router as u32).collect()))?;
@@ -227,6 +241,7 @@ impl<'a> World<'a> {
                 self.use_line(node);
                 Ok(())
             }
+            Event::Look(node) => self.look(node),
             Event::Packet { at, peer, stripe, group, facts } => {
                 self.take_packet(at, peer, stripe, group, facts);
                 Ok(())
@@ -246,6 +261,18 @@ impl<'a> World<'a> {
                 self.tell(node, Input::Timeout)
             }
         }
+    }
+
+    /// Tells a node how long its data waits, as the engine does.
+    fn look(&mut self, node: usize) -> Result<(), String> {
+        if !self.nodes[node].alive {
+            return Ok(());
+        }
+        self.events.push(self.now.plus_secs(LOOK_S), Event::Look(node));
+        for (peer, wait_s) in self.nodes[node].waits(self.now) {
+            self.tell(node, Input::Queue(peer, wait_s))?;
+        }
+        Ok(())
     }
 
     fn take_message(&mut self, at: usize, peer: PeerKey, message: Box<Message>, bytes: usize) -> Result<(), String> {

@@ -19,8 +19,8 @@ use crate::rng::Rng;
 use crate::spec::Scenario;
 use crate::store::Store;
 use playswarm_logic::picker::{Config, Input, Output, Picker};
-use playswarm_logic::{Layout, PeerKey, ReaderKey, Time};
-use std::collections::BTreeMap;
+use playswarm_logic::{BlockRef, Layout, PeerKey, ReaderKey, Time};
+use std::collections::{BTreeMap, VecDeque};
 
 /// Timeouts at one moment after which a machine counts as broken.
 const MOST_TIMEOUTS_AT_ONCE: u32 = 1000;
@@ -55,6 +55,11 @@ struct World<'a, 't, M: Machine> {
     faults: BTreeMap<String, u64>,
     inputs: u64,
     delivered: u64,
+    /// Bytes delivered in each second of the run.
+    by_second: Vec<u64>,
+    complete_at: Option<Time>,
+    /// Number of GETs to sources over HTTP.
+    gets: u64,
     stored: u64,
     broken: Option<String>,
 }
@@ -128,6 +133,9 @@ pub fn run<M: Machine>(
         faults: BTreeMap::new(),
         inputs: 0,
         delivered: 0,
+        by_second: Vec::new(),
+        complete_at: None,
+        gets: 0,
         stored: 0,
         broken: None,
     };
@@ -140,11 +148,12 @@ impl<M: Machine> World<'_, '_, M> {
     fn set_up(&mut self) {
         for i in 0..self.peers.len() {
             let peer = &self.peers[i];
-            // One round trip for TCP and one for the handshakes. Messages that may follow the
-            // handshake leave with it.
-            let at = peer.join_at.plus_secs(2.0 * peer.rtt());
-            self.events.push(peer.join_at, Event::Dial);
-            self.events.push(at, Event::Joined(i as u32));
+            if peer.join_at != Time::NEVER {
+                self.events.push(peer.join_at, Event::Dial(i as u32));
+            }
+        }
+        if self.peers.iter().any(|p| p.group.standby) {
+            self.events.push(Time::ZERO, Event::Standby);
         }
         for (i, d) in self.scenario.disturbances.iter().enumerate() {
             self.events.push(Time::from_secs_f64(d.at_s), Event::Disturb(i as u32));
@@ -189,7 +198,8 @@ impl<M: Machine> World<'_, '_, M> {
 
     fn step(&mut self, event: Event) {
         match event {
-            Event::Dial => self.set_dialled(self.dialled + 1),
+            Event::Dial(i) => self.dial(i),
+            Event::Standby => self.look_for_standby(),
             Event::Joined(i) => self.joined(i),
             Event::Up(i, up) => self.up(i, up),
             Event::Sent(i) => self.sent(i),
@@ -269,7 +279,7 @@ impl<M: Machine> World<'_, '_, M> {
                         Some("request to a peer that lacks the piece")
                     } else if peer.asked.contains(&block) {
                         Some("request twice to one peer")
-                    } else if peer.asked.len() >= peer.group.max_requests as usize {
+                    } else if !peer.is_http() && peer.asked.len() >= peer.group.max_requests as usize {
                         Some("more requests than the peer takes")
                     } else if !peer.interested {
                         Some("request while not interested")
@@ -281,14 +291,16 @@ impl<M: Machine> World<'_, '_, M> {
                     self.fault(fault);
                     return;
                 }
+                self.get(key.0, block);
                 self.peers[key.0 as usize].asked.insert(block);
                 self.send_up(key.0, Up::Request(block));
             }
             Output::Cancel(key, block) => {
-                let known = self
-                    .peers
-                    .get_mut(key.0 as usize)
-                    .is_some_and(|p| p.joined && !p.gone && (p.asked.remove(&block) || p.rejected.remove(&block)));
+                let known = self.peers.get_mut(key.0 as usize).is_some_and(|p| {
+                    // What was sent to a source over HTTP cannot be withdrawn.
+                    let asked = if p.is_http() { p.asked.contains(&block) } else { p.asked.remove(&block) };
+                    p.joined && !p.gone && (asked || p.rejected.remove(&block))
+                });
                 if known {
                     self.send_up(key.0, Up::Cancel(block));
                 } else {
@@ -305,6 +317,28 @@ impl<M: Machine> World<'_, '_, M> {
                 }
             }
             _ => self.fault("an output that the simulator does not know"),
+        }
+    }
+
+    /// Adds a block to the GETs of a source over HTTP. Requests of one input for consecutive blocks
+    /// are one GET.
+    fn get(&mut self, i: u32, block: BlockRef) {
+        let layout = self.layout;
+        let Some(peer) = self.peers.get_mut(i as usize).filter(|p| p.is_http()) else { return };
+        let follows = |last: &BlockRef| {
+            let end = last.block + 1 == layout.blocks_of(last.piece);
+            let next = if end { (last.piece.0 + 1, 0) } else { (last.piece.0, last.block + 1) };
+            next == (block.piece.0, block.block)
+        };
+        let last = peer.last_request.replace((self.inputs, block));
+        let joins = last.is_some_and(|(input, last)| input == self.inputs && follows(&last));
+        match peer.gets.back_mut().filter(|_| joins) {
+            Some(get) => get.push_back(block),
+            None => peer.gets.push_back(VecDeque::from([block])),
+        }
+        self.gets += u64::from(!joins);
+        if peer.gets.len() > peer.group.http.map_or(usize::MAX, |http| usize::from(http.depth)) {
+            self.fault("more requests than the source takes");
         }
     }
 
@@ -334,7 +368,11 @@ impl<M: Machine> World<'_, '_, M> {
         let peers = self.peers.iter().map(|p| {
             let there = p.left_at.unwrap_or(now).since(p.join_at).as_secs_f64();
             let there = if p.cut { p.cut_at.since(p.join_at).as_secs_f64() } else { there };
-            PeerLoad { bytes: p.delivered, capacity_bytes: if p.joined { there * p.capacity() } else { 0.0 } }
+            PeerLoad {
+                bytes: p.delivered,
+                capacity_bytes: if p.joined { there * p.capacity() } else { 0.0 },
+                dialled_s: (p.join_at != Time::NEVER).then(|| p.join_at.as_secs_f64()),
+            }
         });
         Ok(Report {
             scenario: self.scenario.name.clone(),
@@ -347,6 +385,9 @@ impl<M: Machine> World<'_, '_, M> {
             played_s: self.readers.iter().map(|r| r.played_s).sum(),
             read_bytes: self.readers.iter().map(|r| r.bytes_read).sum(),
             delivered_bytes: self.delivered,
+            delivered_by_second: self.by_second,
+            complete_s: self.complete_at.map(|at| at.as_secs_f64()),
+            gets: self.gets,
             stored_bytes: self.stored,
             counters: self.machine.counters(),
             inputs: self.inputs,

@@ -10,10 +10,33 @@ use playswarm_logic::picker::Input;
 use playswarm_logic::{BlockRef, PieceIndex, Time};
 use std::time::Duration;
 
+/// Time between two looks whether a standby is needed, in seconds.
+const STANDBY_S: f64 = 0.25;
+
 impl<M: Machine> World<'_, '_, M> {
     pub(super) fn set_dialled(&mut self, peers: usize) {
         self.dialled = peers;
         self.tell(Input::Dialled(peers));
+    }
+
+    pub(super) fn dial(&mut self, i: u32) {
+        let now = self.now;
+        let peer = &mut self.peers[i as usize];
+        peer.join_at = now;
+        // Messages that may follow a handshake leave with it.
+        let joined_at = now.plus_secs(peer.group.round_trips_to_join() * peer.rtt());
+        self.events.push(joined_at, Event::Joined(i));
+        self.set_dialled(self.dialled + 1);
+    }
+
+    /// Dials a standby if the peers deliver too little and no dial is under way.
+    pub(super) fn look_for_standby(&mut self) {
+        let Some(next) = self.peers.iter().position(|p| p.join_at == Time::NEVER) else { return };
+        if self.dialled == 0 && self.machine.is_short() {
+            trace!(self, "# standby {next} is dialled");
+            self.dial(next as u32);
+        }
+        self.events.push(self.now.plus_secs(STANDBY_S), Event::Standby);
     }
 
     pub(super) fn joined(&mut self, i: u32) {
@@ -31,7 +54,7 @@ impl<M: Machine> World<'_, '_, M> {
         self.set_dialled(self.dialled - 1);
         let peer = &mut self.peers[i as usize];
         peer.known = peer.have.clone();
-        let (fast, reqq) = (peer.group.fast, peer.group.max_requests);
+        let manner = peer.group.manner();
         let jitter = if peer.group.jitter_s > 0.0 { peer.rng.between(0.0, 2.0 * peer.group.jitter_s) } else { 0.0 };
         let rtt = peer.rtt() + jitter;
         let bits = peer.known.clone();
@@ -46,12 +69,7 @@ impl<M: Machine> World<'_, '_, M> {
         {
             self.events.push(now.plus_secs(1.0 / per_s), Event::Grow(i));
         }
-        self.tell(Input::PeerJoined {
-            peer: key(i),
-            rtt: Some(Duration::from_secs_f64(rtt)),
-            max_requests: reqq,
-            fast,
-        });
+        self.tell(Input::PeerJoined { peer: key(i), rtt: Some(Duration::from_secs_f64(rtt)), manner });
         if self.peers[i as usize].group.views {
             self.tell(Input::PeerViews(key(i)));
         }
@@ -169,6 +187,9 @@ impl<M: Machine> World<'_, '_, M> {
             Down::Data { block, bytes, last, bad } => {
                 peer.delivered += u64::from(bytes);
                 self.delivered += u64::from(bytes);
+                let second = now.as_secs_f64() as usize;
+                self.by_second.resize(self.by_second.len().max(second + 1), 0);
+                self.by_second[second] += u64::from(bytes);
                 self.events.push(now.plus_secs(peer.group.delay_s), Event::Ack(i, bytes));
                 self.count_share(i, block, bytes);
                 if last {
@@ -185,7 +206,7 @@ impl<M: Machine> World<'_, '_, M> {
         let input = match control {
             Control::Choke => {
                 peer.choked = true;
-                if !peer.group.fast {
+                if !peer.rejects() {
                     peer.asked.clear();
                 }
                 Input::Choked(key(i))
@@ -199,7 +220,7 @@ impl<M: Machine> World<'_, '_, M> {
                 Input::PeerHas(key(i), piece)
             }
             Control::Reject(block) => {
-                peer.asked.remove(&block);
+                peer.answered(block);
                 peer.rejected.insert(block);
                 Input::Rejected(key(i), block)
             }
@@ -208,7 +229,7 @@ impl<M: Machine> World<'_, '_, M> {
     }
 
     fn block_came(&mut self, i: u32, block: BlockRef, bad: bool) {
-        self.peers[i as usize].asked.remove(&block);
+        self.peers[i as usize].answered(block);
         let kept = self.machine.accepts(key(i), block);
         let taken = if kept { self.store.take(block, i, bad) } else { Taken::Duplicate };
         if taken != Taken::Duplicate {

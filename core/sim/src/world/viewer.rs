@@ -21,6 +21,9 @@ impl<M: Machine> World<'_, '_, M> {
             None => {}
             Some(Hash::Right(liars)) => {
                 self.tell(Input::PieceVerified(PieceIndex(piece)));
+                if self.complete_at.is_none() && self.store.verified.is_full() {
+                    self.complete_at = Some(self.now);
+                }
                 liars.into_iter().for_each(|liar| self.ban(liar));
                 self.serve_all();
             }

@@ -8,7 +8,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod film;
-mod machine;
 mod options;
 mod picture;
 mod report;
@@ -18,9 +17,9 @@ mod viewer;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use machine::Ticks;
 use options::{Options, Origin};
 use playswarm_tests::content::mix;
+use playswarm_tests::figures::{self, Ticks, Watch};
 use playswarm_tests::reader::Player;
 use playswarm_tests::{playswarm, requirement};
 use report::{Report, ViewerReport};
@@ -33,8 +32,6 @@ use viewer::Stage;
 
 /// Time before the first viewer arrives, for the origin's announce.
 const SETTLE: Duration = Duration::from_secs(3);
-/// Length in seconds of the periods over which processor load is measured.
-const IDLE_STEP: usize = 10;
 
 /// Set by Ctrl-C and SIGTERM: everything ends and is cleaned up.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -93,15 +90,15 @@ fn run(options: &Options) -> Result<Report> {
     let (begun, log_dir) = (Instant::now(), options.log_dir.as_deref());
     let stage = Stage { scene: &scene, player, begun, stop: &STOP, log_dir };
     let (before, settled) = (Ticks::now(), scene.net.traffic(ORIGIN).sent_bytes);
-    let own_before = machine::cpu_of(std::process::id()).unwrap_or_default();
-    let mut watch = Watch { least_idle: 1.0, ..Watch::new(settled) };
+    let own_before = figures::cpu_of(std::process::id()).unwrap_or_default();
+    let mut watch = Watch::new(settled);
     let (mut viewers, failed) = play(&stage, &arrivals(options), &mut watch);
     if STOP.load(Ordering::Relaxed) {
         bail!("The experiment was stopped.");
     }
     viewers.sort_by_key(|viewer| viewer.number);
     let pid = scene.origin().id();
-    let origin_cpu_s = machine::cpu_of(pid).unwrap_or_default().as_secs_f64();
+    let origin_cpu_s = figures::cpu_of(pid).unwrap_or_default().as_secs_f64();
     if let Some(dir) = log_dir {
         let _ = std::fs::write(dir.join("origin.log"), scene.origin().stderr().join("\n"));
     }
@@ -118,10 +115,10 @@ fn run(options: &Options) -> Result<Report> {
         niced: Ticks::now().niced_since(before),
         least_idle: watch.least_idle,
         cpu_s: viewers.iter().map(|v| v.cpu_s).sum::<f64>() + origin_cpu_s,
-        harness_cpu_s: (machine::cpu_of(std::process::id()).unwrap_or_default() - own_before).as_secs_f64(),
+        harness_cpu_s: (figures::cpu_of(std::process::id()).unwrap_or_default() - own_before).as_secs_f64(),
         origin_cpu_s,
-        origin_memory_bytes: machine::peak_memory_of(pid).unwrap_or(0),
-        dht_cpu_s: scene.dht().and_then(|dht| machine::cpu_of(dht.id())).unwrap_or_default().as_secs_f64(),
+        origin_memory_bytes: figures::peak_memory_of(pid).unwrap_or(0),
+        dht_cpu_s: scene.dht().and_then(|dht| figures::cpu_of(dht.id())).unwrap_or_default().as_secs_f64(),
         viewers,
     })
 }
@@ -146,7 +143,7 @@ fn play(stage: &Stage<'_>, arrivals: &[Duration], watch: &mut Watch) -> (Vec<Vie
             })
             .collect();
         while lives.iter().any(|life| !life.is_finished()) {
-            watch.second(stage.scene, begun);
+            watch.second(begun, || stage.scene.net.traffic(ORIGIN).sent_bytes);
             if watch.seconds.len().is_multiple_of(60) {
                 let gone = viewers.lock().unwrap().len();
                 let come = arrivals.iter().filter(|arrival| **arrival < begun.elapsed()).count();
@@ -162,35 +159,6 @@ fn play(stage: &Stage<'_>, arrivals: &[Duration], watch: &mut Watch) -> (Vec<Vie
         }
     });
     (viewers.into_inner().unwrap(), failed)
-}
-
-/// The measurements taken every second.
-struct Watch {
-    sent: u64,
-    /// Bytes that the origin sent in each second.
-    seconds: Vec<u64>,
-    ticks: Ticks,
-    least_idle: f64,
-}
-
-impl Watch {
-    fn new(sent: u64) -> Watch {
-        Watch { sent, seconds: Vec::new(), ticks: Ticks::now(), least_idle: 1.0 }
-    }
-
-    /// Waits for the next whole second and records it.
-    fn second(&mut self, scene: &Scene, begun: Instant) {
-        let next = Duration::from_secs(self.seconds.len() as u64 + 1);
-        std::thread::sleep(next.saturating_sub(begun.elapsed()));
-        let sent = scene.net.traffic(ORIGIN).sent_bytes;
-        self.seconds.push(sent - self.sent);
-        self.sent = sent;
-        if self.seconds.len().is_multiple_of(IDLE_STEP) {
-            let now = Ticks::now();
-            self.least_idle = self.least_idle.min(now.idle_since(self.ticks));
-            self.ticks = now;
-        }
-    }
 }
 
 /// Returns the arrival times of the viewers. The first arrives at once, the others after

@@ -134,15 +134,6 @@ pub(crate) struct Report {
 /// Shares at which distributions are shown.
 pub(crate) const SHARES: [f64; 4] = [0.5, 0.9, 0.95, 1.0];
 
-/// Returns the least value that this share of the values does not exceed. Missing values count as
-/// infinite.
-pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let place = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(place.saturating_sub(1)).copied().unwrap_or(f64::NAN)
-}
-
 impl Report {
     pub(crate) fn each(&self, figure: impl Fn(&ViewerReport) -> f64) -> Vec<f64> {
         self.viewers.iter().map(figure).collect()
@@ -182,20 +173,5 @@ impl Report {
     /// Returns the options of the run, to be stored with its figures.
     pub(crate) fn describe(options: &Options) -> serde_json::Value {
         serde_json::to_value(options).unwrap_or_default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_share_of_a_value_counts_it() {
-        let values: Vec<f64> = (1..=10).map(f64::from).collect();
-        assert_eq!(quantile(&values, 0.5), 5.0);
-        assert_eq!(quantile(&values, 0.9), 9.0);
-        assert_eq!(quantile(&values, 0.95), 10.0);
-        assert_eq!(quantile(&values, 1.0), 10.0);
-        assert!(quantile(&[], 0.5).is_nan());
     }
 }

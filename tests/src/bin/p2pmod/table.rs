@@ -1,7 +1,8 @@
 //! Tables of the figures, for a terminal and for docs/P2PMOD.md, beside those that P2PMoD's authors
 //! reported.
 
-use crate::report::{Report, SHARES, quantile};
+use crate::report::{Report, SHARES};
+use playswarm_tests::figures::quantile;
 
 /// The figures that P2PMoD's authors reported for 70 viewers on PlanetLab, and our goals.
 struct Row {

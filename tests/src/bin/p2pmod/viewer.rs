@@ -1,8 +1,8 @@
 //! One viewer: it arrives, starts the program, plays the film from beginning to end, and leaves.
 
-use crate::machine;
 use crate::report::{Sample, Stall, ViewerReport};
 use crate::scene::Scene;
+use playswarm_tests::figures;
 use playswarm_tests::playswarm::{Playswarm, STARTUP, Status};
 use playswarm_tests::reader::{CheckedReader, Player};
 use std::collections::BTreeMap;
@@ -95,8 +95,8 @@ impl Stage<'_> {
         report.ended_badly = session.end.err().map(|e| e.to_string());
         heard.tell(self, &mut report);
         let pid = program.process.id();
-        report.cpu_s = machine::cpu_of(pid).unwrap_or_default().as_secs_f64();
-        report.memory_bytes = machine::peak_memory_of(pid).unwrap_or(0);
+        report.cpu_s = figures::cpu_of(pid).unwrap_or_default().as_secs_f64();
+        report.memory_bytes = figures::peak_memory_of(pid).unwrap_or(0);
         report.traffic = self.scene.net.traffic(&crate::scene::host_of(number)).into();
         self.leave(number, program);
         Some(report)

@@ -4,6 +4,7 @@
 
 use super::dht::PATIENCE;
 use super::random_u32;
+use crate::network::Network;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use parking_lot::Mutex;
@@ -44,6 +45,7 @@ pub(super) struct Outcome {
 
 /// The session's client, created on first use.
 pub(super) struct Dht6 {
+    network: Arc<Network>,
     bootstrap: Vec<String>,
     client: tokio::sync::Mutex<(Option<Arc<Client>>, Option<Instant>)>,
 }
@@ -51,12 +53,12 @@ pub(super) struct Dht6 {
 impl Dht6 {
     /// Creates a client that queries these nodes first, or the public bootstrap nodes if there are
     /// none.
-    pub(super) fn new(bootstrap: &[String]) -> Dht6 {
+    pub(super) fn new(bootstrap: &[String], network: Arc<Network>) -> Dht6 {
         let bootstrap = match bootstrap {
             [] => mainline::DEFAULT_BOOTSTRAP_NODES.map(String::from).to_vec(),
             given => given.to_vec(),
         };
-        Dht6 { bootstrap, client: Default::default() }
+        Dht6 { network, bootstrap, client: Default::default() }
     }
 
     /// Looks up a key. If `announce` is a port, it is announced to the nearest nodes. `found` gets
@@ -74,9 +76,14 @@ impl Dht6 {
         let known = client.as_ref().is_some_and(|client| !client.known.lock().is_empty());
         if !known && tried.is_none_or(|at| at.elapsed() >= LOOK_UP_EVERY) {
             *tried = Some(Instant::now());
-            let look_up = |name: &String| {
-                let name = name.clone();
-                async move { timeout(LOOK_UP, tokio::net::lookup_host(name)).await.ok()?.ok() }
+            let network = &self.network;
+            let look_up = |node: &String| {
+                let node = node.clone();
+                async move {
+                    let (host, port) = node.rsplit_once(':')?;
+                    let host = host.trim_start_matches('[').trim_end_matches(']');
+                    timeout(LOOK_UP, network.lookup(host, port.parse().ok()?)).await.ok()?.ok()
+                }
             };
             let addrs: Vec<_> = join_all(self.bootstrap.iter().map(look_up))
                 .await
@@ -85,7 +92,7 @@ impl Dht6 {
                 .flatten()
                 .filter(SocketAddr::is_ipv6)
                 .collect();
-            *client = if addrs.is_empty() { None } else { Client::start(addrs) };
+            *client = if addrs.is_empty() { None } else { Client::start(addrs, &self.network) };
         }
         client.clone()
     }
@@ -100,8 +107,8 @@ struct Client {
 }
 
 impl Client {
-    fn start(bootstrap: Vec<SocketAddr>) -> Option<Arc<Client>> {
-        let link = Link::bind().inspect_err(|e| tracing::debug!(error = %e, "no DHT over IPv6")).ok()?;
+    fn start(bootstrap: Vec<SocketAddr>, network: &Arc<Network>) -> Option<Arc<Client>> {
+        let link = Link::bind(network).inspect_err(|e| tracing::debug!(error = %e, "no DHT over IPv6")).ok()?;
         let link = Arc::new(link);
         let reader = AbortOnDropHandle::new(tokio::spawn({
             let link = link.clone();
@@ -175,6 +182,7 @@ impl Client {
 
 /// A socket that sends queries and matches the answers.
 struct Link {
+    network: Arc<Network>,
     socket: UdpSocket,
     id: Id,
     next: AtomicU16,
@@ -182,20 +190,18 @@ struct Link {
 }
 
 impl Link {
-    fn bind() -> std::io::Result<Link> {
-        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None)?;
-        socket.set_only_v6(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())?;
+    fn bind(network: &Arc<Network>) -> std::io::Result<Link> {
+        let socket = network.udp(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)))?;
         let mut id = [0; 20];
         id.chunks_mut(4).for_each(|part| part.copy_from_slice(&random_u32().to_be_bytes()));
         let next = AtomicU16::new(random_u32() as u16);
-        Ok(Link { socket: UdpSocket::from_std(socket.into())?, id, next, waiting: Mutex::default() })
+        Ok(Link { network: network.clone(), socket, id, next, waiting: Mutex::default() })
     }
 
     /// Sends a query and returns its answer; `None` after a timeout or an error.
     async fn ask(&self, addr: SocketAddr, query: impl FnOnce(u16) -> Vec<u8>) -> Option<Answer> {
         let transaction = self.next.fetch_add(1, Ordering::Relaxed);
+        self.network.permit(addr.ip()).ok()?;
         let (tx, rx) = oneshot::channel();
         self.waiting.lock().insert(transaction, (addr, tx));
         // Removes the entry however the query ends, also if the search is dropped.

@@ -7,6 +7,7 @@ use crate::discovery::keyed::KeyNews;
 use crate::discovery::tests::next;
 use crate::discovery::{Discovery, Params, Progress, Shared};
 use crate::metainfo::InfoHash;
+use crate::network::Network;
 use playswarm_proto::bencode::{put_string, put_string_at};
 use playswarm_tests::peers::dht_net::DhtNet;
 use playswarm_tests::requirement;
@@ -19,7 +20,7 @@ async fn real_nodes() -> DhtNet {
 
 fn on_dht(net: &DhtNet, port: u16) -> Arc<Shared> {
     let config = Config { dht: true, dht_bootstrap: net.bootstrap(), ..Config::offline(".") };
-    Shared::start(&config, SocketAddr::from((Ipv6Addr::LOCALHOST, port))).unwrap()
+    Shared::start(&config, SocketAddr::from((Ipv6Addr::LOCALHOST, port)), Network::open()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,7 +47,7 @@ async fn on_real_nodes_of_ipv6_a_search_asks_few_and_announces_to_the_nearest() 
         return;
     }
     let net = real_nodes().await;
-    let dht = Dht6::new(&net.bootstrap());
+    let dht = Dht6::new(&net.bootstrap(), Network::open());
     let outcome = dht.search(KEY, Some(5032), |_| ()).await;
     assert_eq!(outcome.stored, NEAREST);
     assert!((NEAREST..MAX_QUERIES).contains(&outcome.answered), "{outcome:?}");
@@ -72,6 +73,7 @@ async fn torrents_are_sought_and_announced_over_ipv6_too() {
             trackers: Default::default(),
             private: false,
             progress: Arc::new(|| Progress { left: 1, ..Progress::default() }),
+            announces: Arc::new(|| true),
         };
         let shared = on_dht(&net, port);
         let (discovery, found) = Discovery::start(&shared, params);
@@ -127,7 +129,7 @@ impl Liars {
 
     /// Runs a search with an announce. Returns its outcome and the addresses found.
     async fn search(&self) -> (Outcome, Vec<SocketAddr>) {
-        let dht = Dht6::new(&[self.addrs[0].to_string()]);
+        let dht = Dht6::new(&[self.addrs[0].to_string()], Network::open());
         let mut found = Vec::new();
         let searching = dht.search(KEY, Some(5035), |peers| found.extend(peers));
         let outcome = timeout(Duration::from_secs(20), searching).await.expect("an end in time");

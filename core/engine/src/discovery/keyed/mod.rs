@@ -3,7 +3,7 @@
 //! keys to look up and when, and rates the addresses.
 
 use super::Shared;
-use super::dht::{Dht, Node};
+use super::dht::{Dht, Node, QUERY};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use playswarm_proto::AddressClass;
@@ -12,13 +12,9 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout, timeout_at};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::time::timeout;
 
-/// Longest duration of an operation. It usually ends within seconds; the slot index waits for 30 s.
-const OPERATION: Duration = Duration::from_secs(25);
 /// Most addresses passed on by one operation, each once. The slot index uses 200.
 const MAX_ADDRESSES: usize = 1000;
 /// Most addresses used from one answer: an honest node sends no more (libtorrent at most 100). A
@@ -73,37 +69,16 @@ impl Shared {
 
 /// Runs one operation over IPv4 and IPv6. Returns true if nodes answered, or stored the announce.
 async fn operate(dht: &Arc<Dht>, key: [u8; 20], announce: Option<u16>, passing: &Arc<Passing>) -> bool {
-    let six = timeout(OPERATION, dht.six.search(key, announce, |peers| passing.pass(peers.into_iter())));
+    let six = timeout(QUERY, dht.six.search(key, announce, |peers| passing.pass(peers.into_iter())));
     let (four, six) = tokio::join!(operate_four(dht, key, announce, passing), six);
     let six = six.unwrap_or_default();
     four || if announce.is_some() { six.stored > 0 } else { six.answered > 0 }
 }
 
-/// Runs the operation over IPv4. Replaces the node if necessary.
+/// Runs the operation over IPv4.
 async fn operate_four(dht: &Arc<Dht>, key: [u8; 20], announce: Option<u16>, passing: &Arc<Passing>) -> bool {
-    let deadline = Instant::now() + OPERATION;
-    // This survives the end of the operation: otherwise the next one would have to create the node
-    // anew.
-    let making = dht.clone();
-    let made = timeout_at(deadline, tokio::spawn(async move { making.node().await })).await;
-    let Ok(Ok(Some(node))) = made else { return false };
-    // A separate task: the crate panics when its thread is gone. That is to end an operation, not
-    // the process.
-    let asking = AbortOnDropHandle::new(tokio::spawn(ask(node.clone(), key, announce, passing.clone())));
-    match timeout_at(deadline, asking).await {
-        Ok(Ok(true)) => true,
-        Ok(outcome) => {
-            dht.drop_if_blind(&node, outcome.is_err()).await;
-            false
-        }
-        // The crate cannot stop a search, and hostile nodes prolong this one with ever new nodes.
-        // Only the end of our node ends it.
-        Err(_) => {
-            tracing::debug!("a DHT search does not end; starting a new node");
-            dht.abandon(&node).await;
-            false
-        }
-    }
+    let passing = passing.clone();
+    dht.query(|node| async move { ask(node, key, announce, passing).await.then_some(()) }).await.is_some()
 }
 
 /// Queries the network once for all callers: the crate lets further lookups of a key join the

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::network::Network;
 use proptest::prelude::*;
 use std::io::Read as _;
 use tokio::io::AsyncWriteExt;
@@ -114,7 +115,7 @@ fn ok(body: &[u8]) -> Vec<u8> {
     [b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", body].concat()
 }
 async fn get(base: &str) -> Result<Resolved> {
-    resolve(Source::parse(&format!("{base}/a.torrent?passkey=hidden")).unwrap(), &Web::new()).await
+    resolve(Source::parse(&format!("{base}/a.torrent?passkey=hidden")).unwrap(), &Web::new(Network::open())).await
 }
 
 #[tokio::test]
@@ -245,7 +246,7 @@ async fn every_failure_of_a_server_is_a_sentence_without_secrets() {
 #[tokio::test]
 async fn files_are_read_within_the_limit_and_failures_name_them() {
     let dir = tempfile::tempdir().unwrap();
-    let client = Web::new();
+    let client = Web::new(Network::open());
     let path = dir.path().join("x.torrent");
     std::fs::write(&path, torrent()).unwrap();
     assert!(matches!(resolve(Source::from(path.as_path()), &client).await, Ok(Resolved::Metainfo(_))));
@@ -258,4 +259,92 @@ async fn files_are_read_within_the_limit_and_failures_name_them() {
     let missing = resolve(Source::from(dir.path().join("nothing").as_path()), &client).await.unwrap_err();
     assert!(matches!(&missing, Error::Storage { doing: "read", .. }), "{missing}");
     assert!(resolve(Source::from(dir.path()), &client).await.unwrap_err().to_string().contains("folder"));
+}
+
+const SHA1: &str = "3I42H3S6NNFQ2MSVX7XZKYAYSCX5QBYJ";
+const TIGER: &str = "LWPNACQDBZRYXW3VHJVCJ64QBZNGHOHHHZWCLNQ";
+
+#[test]
+fn a_hash_of_a_file_is_a_source_as_a_link_and_alone() {
+    let file = |text: &str| match Source::parse(text) {
+        Ok(Source::File(file)) => file,
+        other => panic!("{text}: {other:?}"),
+    };
+    for text in [
+        format!("magnet:?xt=urn:bitprint:{SHA1}.{TIGER}&as=http%3A%2F%2Fh.example%2Ff&xl=7&dn=film.mkv"),
+        format!("\"urn:bitprint:{SHA1}.{TIGER}\""),
+        format!("urn:sha1:{SHA1}"),
+        format!("urn:tree:tiger:{TIGER}"),
+        format!(" urn:ttroot:{TIGER}\n"),
+    ] {
+        let found = file(&text);
+        assert!(!found.is_nameless(), "{text}");
+    }
+    let alone = file(&format!("urn:tree:tiger:{TIGER}?xl=7&dn=a+film.mkv&as=http://h.example/f"));
+    assert_eq!((alone.length, alone.name.as_deref(), alone.servers.len()), (Some(7), Some("a film.mkv"), 1));
+    // The torrent is the better source.
+    let both = format!("magnet:?xt=urn:sha1:{SHA1}&xt=urn:btih:{HEX}");
+    assert_eq!(magnet(&both).hashes.sha1.map(|_| ()), Some(()));
+    assert!(refusal("urn:sha1:short").contains("neither the hash of a file"), "{}", refusal("urn:sha1:short"));
+}
+
+fn metalink(files: &str) -> Vec<u8> {
+    format!("<?xml version=\"1.0\"?>\n<metalink xmlns=\"urn:ietf:params:xml:ns:metalink\">{files}</metalink>")
+        .into_bytes()
+}
+
+fn listed(name: &str, bytes: u64, rest: &str) -> String {
+    let sha1 = "da39a3ee5e6b4b0d3255bfef95601890afd80709";
+    format!("<file name=\"{name}\"><size>{bytes}</size><hash type=\"sha-1\">{sha1}</hash>{rest}</file>")
+}
+
+#[tokio::test]
+async fn a_metalink_is_its_largest_playable_file_wherever_it_comes_from() {
+    let urls = "<url>http://127.0.0.1:9/film.mkv</url><url>http://h.example/film.mkv</url>";
+    let body =
+        metalink(&[listed("notes.txt", 999, ""), listed("a/film.mkv", 77, urls), listed("b.mkv", 5, "")].concat());
+    let check = |found: Result<Resolved>, class| match found {
+        Ok(Resolved::File(file)) => {
+            assert_eq!((file.length, file.shown_name().as_str(), file.servers.len()), (Some(77), "film.mkv", 2));
+            assert!(file.servers.iter().all(|server| server.named_by == class));
+        }
+        other => panic!("{other:?}"),
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("films.meta4");
+    std::fs::write(&path, &body).unwrap();
+    check(resolve(Source::from(path.as_path()), &Web::new(Network::open())).await, AddressClass::Loopback);
+    let base = server(move |_| ok(&body)).await;
+    check(get(&base).await, AddressClass::Loopback);
+}
+
+#[tokio::test]
+async fn a_metalink_that_proves_nothing_is_refused_in_a_sentence() {
+    let torrent = "<metaurl mediatype=\"torrent\">http://h.example/film.torrent?key=1</metaurl>";
+    for (body, said) in [
+        (metalink("<file name=\"f.mkv\"><url>http://h.example/f</url></file>"), "nothing proves its bytes"),
+        (
+            metalink(&format!("<file name=\"f.mkv\">{torrent}</file>")),
+            "open the torrent that it names, http://h.example/film.torrent",
+        ),
+        (metalink("<file name=\"f.mkv\">"), "(a Metalink)"),
+        (b"<html>urn:ietf</html>".to_vec(), "web page"),
+    ] {
+        let message =
+            resolve(Source::TorrentBytes(body.into()), &Web::new(Network::open())).await.unwrap_err().to_string();
+        assert!(message.contains(said) && !message.contains("key=1"), "{message}");
+    }
+}
+
+#[test]
+fn a_mirror_that_is_no_url_of_http_is_refused_for_every_source_without_its_secrets() {
+    for (text, says) in [
+        ("ftp://user:s3cret@h.example/film.mkv?token=s3cret", "the mirror ftp://h.example/film.mkv is no http"),
+        ("user:s3cret@h.example/film.mkv", "a mirror is no http"),
+        ("http://user:s3cret@", "a mirror is no http"),
+    ] {
+        let source = Source::Magnet(magnet(HEX));
+        let why = source.with_mirrors([text]).unwrap_err().to_string();
+        assert!(why.contains(says) && !why.contains("s3cret"), "{text}: {why}");
+    }
 }

@@ -37,7 +37,7 @@ const PEERS_WANTED: u32 = 100;
 /// Time between two checks for the torrent's completion.
 const COMPLETION_CHECK: Duration = Duration::from_secs(15);
 /// Longest time to send `stopped`.
-pub(super) const FAREWELL: Duration = Duration::from_secs(3);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(3);
 /// Further time for one address family after the other has answered.
 const OTHER_FAMILY: Duration = Duration::from_secs(3);
 
@@ -235,7 +235,10 @@ async fn announce(
     };
     let announce = &announce;
     if url.scheme() == "udp" {
-        return over_both(|family| udp::announce(url, terms(Some(family)), announce, &found)).await;
+        if context.network.is_proxied() {
+            return Err("it is asked by datagrams, which the proxy does not carry".to_owned().into());
+        }
+        return over_both(|family| udp::announce(url, &context.network, terms(Some(family)), announce, &found)).await;
     }
     let web = &context.web;
     if web.is_proxied(url) {

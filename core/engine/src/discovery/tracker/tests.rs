@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::discovery::{Discovery, Params, Progress, Shared, tests};
 use crate::metainfo::InfoHash;
+use crate::network::Network;
 use parking_lot::Mutex;
 use playswarm_logic::torrent::{Finding, Origin};
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ const PEER: &[u8] = &[10, 0, 0, 1, 0x1a, 0xe1];
 
 fn start(urls: &[String], left: Arc<Mutex<u64>>) -> (Arc<Shared>, Discovery, mpsc::Receiver<Finding>) {
     let config = Config { trackers: true, ..Config::offline(".") };
-    let shared = Shared::start(&config, "127.0.0.1:4242".parse().unwrap()).unwrap();
+    let shared = Shared::start(&config, "127.0.0.1:4242".parse().unwrap(), Network::open()).unwrap();
     let params = Params {
         info_hash: InfoHash([7; 20]),
         peer_id: *b"-PS0100-abcdefghijkl",
@@ -26,6 +27,7 @@ fn start(urls: &[String], left: Arc<Mutex<u64>>) -> (Arc<Shared>, Discovery, mps
         trackers: urls.to_vec().into(),
         private: false,
         progress: Arc::new(move || Progress { downloaded: 11, uploaded: 22, left: *left.lock() }),
+        announces: Arc::new(|| true),
     };
     let (discovery, found) = Discovery::start(&shared, params);
     (shared, discovery, found)

@@ -3,10 +3,11 @@
 use super::Failure;
 use super::http::Found;
 use crate::discovery::web::{self, NotGot, Terms};
+use crate::network::Network;
 use playswarm_proto::AddressClass;
 use playswarm_proto::tracker::udp::{self, Reply};
 use playswarm_proto::tracker::{Announce, Answer};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
@@ -21,6 +22,7 @@ const WAITS: [Duration; 4] =
 /// several addresses, the first that answers counts.
 pub(super) async fn announce(
     url: &Url,
+    network: &Network,
     terms: Terms,
     announce: &Announce,
     found: &Found<'_>,
@@ -28,12 +30,12 @@ pub(super) async fn announce(
     let port = url.port().ok_or("its URL has no port".to_owned())?;
     // A datagram of this protocol has no effect on other services, so the path is not checked here.
     let terms = Terms { announce_only: false, ..terms };
-    let addresses = match web::permitted(&web::addresses(url, port).await?, &terms, "") {
+    let addresses = match web::permitted(&web::addresses(url, port, network).await?, &terms, "", network) {
         Ok(addresses) => addresses,
         Err(NotGot::NoSuchFamily) => return Ok(None),
         Err(NotGot::Failed(why)) => return Err(why.into()),
     };
-    let (answer, peers, from) = web::race(addresses, |addr| exchange(addr, url, announce)).await?;
+    let (answer, peers, from) = web::race(addresses, |addr| exchange(addr, url, network, announce)).await?;
     found(&peers, Vec::new(), AddressClass::of(from));
     Ok(Some(answer))
 }
@@ -42,10 +44,10 @@ pub(super) async fn announce(
 async fn exchange(
     addr: SocketAddr,
     url: &Url,
+    network: &Network,
     announce: &Announce,
 ) -> Result<(Answer, Vec<SocketAddr>, IpAddr), String> {
-    let any: IpAddr = if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await.map_err(|e| e.to_string())?;
+    let socket = network.udp(addr).map_err(|e| e.to_string())?;
     // The system then drops datagrams from others, and reports a closed port.
     socket.connect(addr).await.map_err(|e| e.to_string())?;
 

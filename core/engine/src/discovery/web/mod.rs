@@ -10,18 +10,25 @@
 //! Several addresses of a name are tried in parallel, so that a dead one costs only a moment. For a
 //! request through the user's HTTP proxy, the proxy resolves the name.
 
+mod rules;
+
+use rules::of_other_service;
+pub(crate) use rules::{permissions, permitted};
+
 use super::{inflate, source};
+use crate::network::{Network, certificate_trouble, is_here, is_near};
 use crate::printable;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use hyper_util::client::proxy::matcher::Matcher;
 use playswarm_proto::AddressClass;
+use playswarm_proto::address_class::{is_local_name, is_web_port};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, HeaderValue, LOCATION, RANGE, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -90,6 +97,20 @@ pub(crate) enum Got {
     },
 }
 
+/// An answer whose body is still to be read.
+pub(crate) enum Opened {
+    /// A response that is no redirect, with any status.
+    Response {
+        /// The URL that gave it, after all redirects.
+        url: Url,
+        response: Response,
+        /// Class of the address that sent it.
+        from: AddressClass,
+    },
+    /// As [`Got::Elsewhere`].
+    Elsewhere { url: String, from: AddressClass },
+}
+
 /// The reason why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotGot {
@@ -107,18 +128,20 @@ impl From<String> for NotGot {
 
 /// The HTTP clients of a session. Each is created on first use.
 pub(crate) struct Web {
-    /// Clients, indexed by use of `https` and by use of a proxy.
-    clients: [[OnceLock<Client>; 2]; 2],
+    network: Arc<Network>,
+    /// Clients, indexed by use of `https` and by [`Way`].
+    clients: [[OnceLock<Client>; 4]; 2],
+    /// The proxies of the environment.
     proxies: Matcher,
 }
 
 impl Web {
-    pub(crate) fn new() -> Web {
+    pub(crate) fn new(network: Arc<Network>) -> Web {
         if let Err(e) = Client::builder().build() {
             tracing::info!("no CA certificates, so no https: {e:?}");
             NO_CERTIFICATES.store(true, Ordering::Relaxed);
         }
-        Web { clients: Default::default(), proxies: Matcher::from_system() }
+        Web { network, clients: Default::default(), proxies: Matcher::from_system() }
     }
 
     /// Returns whether this machine has CA certificates.
@@ -132,20 +155,29 @@ impl Web {
         self.proxy(url).is_some()
     }
 
-    /// Returns the host and port of the proxy through which requests for this URL go.
+    /// Returns the proxy through which requests for this URL go, without credentials: the user's, or
+    /// that of the environment.
     fn proxy(&self, url: &Url) -> Option<String> {
-        let proxy = self.proxies.intercept(&url.as_str().parse().ok()?)?;
-        let uri = proxy.uri();
-        // Not the user and password in front.
-        let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
-        Some(format!("{}{port}", uri.host().unwrap_or_default()))
+        self.network.proxy().or_else(|| self.proxy_of_environment(url))
     }
 
-    /// Returns a reason that names the proxy of the environment if this URL goes through one: the
+    fn proxy_of_environment(&self, url: &Url) -> Option<String> {
+        let uri = self.environment(url)?;
+        // Not the user and password in front.
+        let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{}{port} of the environment", uri.host().unwrap_or_default()))
+    }
+
+    /// Returns the proxy of the environment for this URL.
+    fn environment(&self, url: &Url) -> Option<http::Uri> {
+        Some(self.proxies.intercept(&url.as_str().parse().ok()?)?.uri().clone())
+    }
+
+    /// Returns a reason that names the proxy if this URL goes through one: the
     /// server may be well, and the user may have forgotten the proxy.
     fn via(&self, url: &Url, why: String) -> String {
         match self.proxy(url) {
-            Some(proxy) => format!("{why} (asked through the proxy {proxy} of the environment)"),
+            Some(proxy) => format!("{why} (asked through the proxy {proxy})"),
             None => why,
         }
     }
@@ -157,32 +189,54 @@ impl Web {
     /// Returns the reason why no answer came, or why the request was not sent.
     pub(crate) async fn get(&self, url: Url, terms: Terms) -> Result<Got, NotGot> {
         let late = self.via(&url, "no answer in time".into());
-        match tokio::time::timeout(terms.timeout, self.follow(url, terms)).await {
+        match tokio::time::timeout(terms.timeout, self.whole(url, terms)).await {
             Ok(done) => done,
             Err(_) => Err(NotGot::Failed(late)),
         }
     }
 
-    async fn follow(&self, mut url: Url, mut terms: Terms) -> Result<Got, NotGot> {
+    async fn whole(&self, url: Url, terms: Terms) -> Result<Got, NotGot> {
+        let (response, from) = match self.follow(url, terms, None).await? {
+            Opened::Response { response, from, .. } => (response, from),
+            Opened::Elsewhere { url, from } => return Ok(Got::Elsewhere { url, from }),
+        };
+        let (status, asked) = (response.status(), response.headers().get(RETRY_AFTER));
+        let seconds = asked.and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
+        let retry_after = seconds.map(Duration::from_secs);
+        Ok(Got::Body { status, retry_after, body: read(response, terms.max_bytes).await?, from })
+    }
+
+    /// Opens an `http` or `https` URL, whose body may have no end. `range` is the range of bytes to
+    /// request. [`Terms::timeout`] bounds the wait for the head of the answer.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Web::get`].
+    pub(crate) async fn open(&self, url: Url, terms: Terms, range: Option<HeaderValue>) -> Result<Opened, NotGot> {
+        let late = self.via(&url, "no answer in time".into());
+        match tokio::time::timeout(terms.timeout, self.follow(url, terms, range)).await {
+            Ok(done) => done,
+            Err(_) => Err(NotGot::Failed(late)),
+        }
+    }
+
+    async fn follow(&self, mut url: Url, mut terms: Terms, range: Option<HeaderValue>) -> Result<Opened, NotGot> {
         for _ in 0..=MAX_REDIRECTS {
-            let (response, from) = self.one(&url, &terms).await?;
+            let (response, from) = self.one(&url, &terms, range.as_ref()).await?;
             let location = response.headers().get(LOCATION).filter(|_| is_redirect(response.status()));
             let Some(location) = location else {
-                let (status, asked) = (response.status(), response.headers().get(RETRY_AFTER));
-                let seconds = asked.and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
-                let retry_after = seconds.map(Duration::from_secs);
-                return Ok(Got::Body { status, retry_after, body: read(response, terms.max_bytes).await?, from });
+                return Ok(Opened::Response { url, response, from });
             };
             // Not always ASCII, against the specification.
             let location = String::from_utf8_lossy(location.as_bytes()).trim().to_owned();
             // Checked before parsing as a URL: `magnet%3A%3Fxt=` would become a path.
             if source::is_magnet(&location) {
-                return Ok(Got::Elsewhere { url: location, from });
+                return Ok(Opened::Elsewhere { url: location, from });
             }
             url = url.join(&location).map_err(|_| "it redirects to a malformed URL".to_owned())?;
             if !matches!(url.scheme(), "http" | "https") {
                 // Unchanged, as a link's rules for escapes are not those of URLs.
-                return Ok(Got::Elsewhere { url: location, from });
+                return Ok(Opened::Elsewhere { url: location, from });
             }
             // A local host that redirects to itself or a neighbour was reached with permission.
             terms = Terms { named_by: from, announce_only: false, ..terms };
@@ -191,19 +245,35 @@ impl Web {
     }
 
     /// Sends one request. Returns the response and the class of the address that answered.
-    async fn one(&self, url: &Url, terms: &Terms) -> Result<(Response, AddressClass), NotGot> {
+    async fn one(
+        &self,
+        url: &Url,
+        terms: &Terms,
+        range: Option<&HeaderValue>,
+    ) -> Result<(Response, AddressClass), NotGot> {
         let secure = url.scheme() == "https";
+        let request = |client: &Client| match range {
+            Some(range) => client.get(url.clone()).header(RANGE, range),
+            None => client.get(url.clone()),
+        };
         match self.way(url, terms).await? {
             None => {
-                let sent = self.client(secure, true)?.get(url.clone()).send().await;
+                let is_near = self.environment(url).is_some_and(|uri| is_near(uri.host().unwrap_or_default()));
+                let way = if is_near { Way::NearProxy } else { Way::Proxy };
+                let sent = request(self.client(secure, way)?).send().await;
                 let response = sent.map_err(|e| self.via(url, why(&e)))?;
-                Ok((response, AddressClass::Global))
+                // The address behind a name is not known here.
+                let class = literal(url).map_or(AddressClass::Global, AddressClass::of);
+                Ok((response, class))
             }
             Some(addresses) => {
-                let (client, host) = (self.client(secure, false)?, url.host_str().unwrap_or_default());
+                let host = url.host_str().unwrap_or_default();
                 let ask = |addr: SocketAddr| {
-                    let asking = PINNED.scope((host.to_owned(), addr), client.get(url.clone()).send());
-                    async move { asking.await.map(|r| (r, AddressClass::of(addr.ip()))).map_err(|e| why(&e)) }
+                    let way = if is_here(addr.ip()) { Way::Near } else { Way::Direct };
+                    let asking = self
+                        .client(secure, way)
+                        .map(|client| PINNED.scope((host.to_owned(), addr), request(client).send()));
+                    async move { asking?.await.map(|r| (r, AddressClass::of(addr.ip()))).map_err(|e| why(&e)) }
                 };
                 Ok(race(addresses, ask).await?)
             }
@@ -213,17 +283,28 @@ impl Web {
     /// Returns the addresses that may be contacted; `None` if the request goes to the proxy.
     async fn way(&self, url: &Url, terms: &Terms) -> Result<Option<Vec<SocketAddr>>, NotGot> {
         let port = url.port_or_known_default().ok_or("its URL has no port".to_owned())?;
-        let proxied = self.is_proxied(url);
-        if proxied && matches!(url.host(), Some(Host::Domain(_))) {
-            // The proxy resolves the name: it may know names that we do not.
-            return Ok(None);
+        let is_users = terms.named_by == AddressClass::Loopback && !terms.announce_only;
+        if !is_users && !is_web_port(port) {
+            return Err(of_other_service(port).into());
         }
-        let addresses = permitted(&addresses(url, port).await?, terms, url.path())?;
+        let proxied = self.is_proxied(url);
+        if proxied && literal(url).is_none() {
+            // The proxy resolves the name: it may know names that we do not.
+            return match url.host_str() {
+                Some(name) if is_local_name(name) && terms.named_by != AddressClass::Loopback => {
+                    Err("its name is one of a local network, which sources from outside must not name"
+                        .to_owned()
+                        .into())
+                }
+                _ => Ok(None),
+            };
+        }
+        let addresses = permitted(&addresses(url, port, &self.network).await?, terms, url.path(), &self.network)?;
         Ok((!proxied).then_some(addresses))
     }
 
-    fn client(&self, secure: bool, proxied: bool) -> Result<&Client, String> {
-        let slot = &self.clients[usize::from(secure)][usize::from(proxied)];
+    fn client(&self, secure: bool, way: Way) -> Result<&Client, String> {
+        let slot = &self.clients[usize::from(secure)][way as usize];
         if let Some(client) = slot.get() {
             return Ok(client);
         }
@@ -238,16 +319,30 @@ impl Web {
             .http1_allow_obsolete_multiline_headers_in_responses(true)
             .http1_allow_spaces_after_header_name_in_responses(true)
             .http09_responses();
-        if !proxied {
+        if matches!(way, Way::Direct | Way::Near) {
             builder = builder.no_proxy().dns_resolver(Pinned);
         }
         if !secure || NO_CERTIFICATES.load(Ordering::Relaxed) {
             // Without certificates no https server is trusted; everything else works.
             builder = builder.tls_certs_only([]);
         }
+        let builder = self.network.client(builder, matches!(way, Way::Near | Way::NearProxy)).map_err(|e| why(&e))?;
         let client = builder.build().map_err(|e| why(&e))?;
         Ok(slot.get_or_init(|| client))
     }
+}
+
+/// The way that the requests of a client take.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// From the chosen interface.
+    Direct,
+    /// To this machine.
+    Near,
+    /// Through a proxy.
+    Proxy,
+    /// Through a proxy of the environment on this machine.
+    NearProxy,
 }
 
 /// A resolver that returns only the address chosen for the present request.
@@ -268,20 +363,24 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
+/// Returns the host of a URL if it is an address.
+pub(crate) fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(ip) => Some(ip.into()),
+        Host::Ipv6(ip) => Some(ip.into()),
+        // In a URL of another scheme, a literal address is parsed as a name.
+        Host::Domain(name) => name.parse().ok(),
+    }
+}
+
 /// Returns all addresses of a URL's host.
-pub(crate) async fn addresses(url: &Url, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let name = match url.host() {
-        Some(Host::Ipv4(ip)) => return Ok(vec![SocketAddr::new(ip.into(), port)]),
-        Some(Host::Ipv6(ip)) => return Ok(vec![SocketAddr::new(ip.into(), port)]),
-        Some(Host::Domain(name)) => name,
-        None => return Err("its URL has no host".to_owned()),
-    };
-    // In a URL of another scheme, a literal address is parsed as a name.
-    if let Ok(ip) = name.parse::<IpAddr>() {
+pub(crate) async fn addresses(url: &Url, port: u16, network: &Network) -> Result<Vec<SocketAddr>, String> {
+    if let Some(ip) = literal(url) {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    match tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name, port))).await {
-        Ok(Ok(found)) => Ok(found.take(64).collect()),
+    let name = url.host_str().ok_or("its URL has no host")?;
+    match tokio::time::timeout(LOOKUP, network.lookup(name, port)).await {
+        Ok(Ok(found)) => Ok(found.into_iter().take(64).collect()),
         Ok(Err(e)) => Err(format!("its host name could not be resolved: {e}")),
         Err(_) => Err("its host name could not be resolved in time".into()),
     }
@@ -296,47 +395,8 @@ pub(crate) async fn race<T, F: Future<Output = Result<T, String>>>(
     crate::race::race(addresses, STAGGER, ask).await.ok_or("its host name has no address")?
 }
 
-/// Returns the addresses that `terms` permit, alternating between families, with the system's first
-/// choice first.
-pub(crate) fn permitted(addresses: &[SocketAddr], terms: &Terms, path: &str) -> Result<Vec<SocketAddr>, NotGot> {
-    let of_family = |addr: &&SocketAddr| terms.family.is_none_or(|family| addr.is_ipv6() == (family == Family::V6));
-    let fitting: Vec<SocketAddr> = addresses.iter().filter(of_family).copied().collect();
-    let Some(first) = fitting.first() else { return Err(NotGot::NoSuchFamily) };
-    let may_be_named = |addr: &SocketAddr| terms.named_by.may_name(AddressClass::of(addr.ip()));
-    let named: Vec<SocketAddr> = fitting.iter().filter(|addr| may_be_named(addr)).copied().collect();
-    if named.is_empty() {
-        return Err(refusal(first.ip()).into());
-    }
-    let any_path = !terms.announce_only || is_announce(path);
-    let kept = named.into_iter().filter(|addr| any_path || !AddressClass::of(addr.ip()).is_local());
-    let (same, other): (Vec<_>, Vec<_>) = kept.partition(|addr| addr.is_ipv4() == first.is_ipv4());
-    let mut turns = Vec::new();
-    for n in 0..same.len().max(other.len()) {
-        turns.extend(same.get(n).into_iter().chain(other.get(n)).copied());
-    }
-    turns.truncate(MAX_ADDRESSES);
-    if turns.is_empty() {
-        return Err(format!("a tracker in the local network ({}) is contacted only at {ANNOUNCE}", first.ip()).into());
-    }
-    Ok(turns)
-}
-
-/// Returns the error sentence for an address that the source may not name.
-pub(crate) fn refusal(ip: IpAddr) -> String {
-    match AddressClass::of(ip) {
-        AddressClass::Nowhere => format!("its address {ip} is not a unicast address"),
-        _ => format!("its address {ip} is in the local network, which sources from outside must not name"),
-    }
-}
-
-/// Returns whether a path looks like that of an announce URL: `/announce`, `/announce.php`,
-/// `/announce/passkey`.
-fn is_announce(path: &str) -> bool {
-    path.strip_prefix(ANNOUNCE).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
-}
-
 /// Returns the decompressed body of a response, no longer than `max_bytes`.
-async fn read(response: Response, max_bytes: usize) -> Result<Bytes, String> {
+pub(crate) async fn read(response: Response, max_bytes: usize) -> Result<Bytes, String> {
     let too_large = || format!("the answer is larger than {max_bytes} bytes");
     if response.content_length().is_some_and(|length| length > max_bytes as u64) {
         return Err(too_large());
@@ -354,8 +414,21 @@ async fn read(response: Response, max_bytes: usize) -> Result<Bytes, String> {
     inflate::unpacked(body.freeze(), encoding.as_deref(), max_bytes)
 }
 
+/// Returns the body of a response as it was sent, or its first `max_bytes`.
+pub(crate) async fn read_start(response: Response, max_bytes: usize) -> Result<Bytes, String> {
+    let mut stream = response.bytes_stream();
+    let mut body = BytesMut::new();
+    while body.len() < max_bytes
+        && let Some(chunk) = stream.next().await
+    {
+        body.extend_from_slice(&chunk.map_err(|e| why(&e))?);
+    }
+    body.truncate(max_bytes);
+    Ok(body.freeze())
+}
+
 /// Returns a short description of an HTTP error. It omits the URL, which may hold a passkey.
-fn why(e: &reqwest::Error) -> String {
+pub(crate) fn why(e: &reqwest::Error) -> String {
     if e.is_timeout() {
         return "no answer in time".into();
     }
@@ -368,15 +441,8 @@ fn why(e: &reqwest::Error) -> String {
         return "the request failed".into();
     }
     let cause = cause.to_string();
-    // By its text, as the TLS crate's error type is not accessible here.
-    let what = cause.split_once("invalid peer certificate: ").map(|(_, what)| what);
-    match what.map(|what| (what, NO_CERTIFICATES.load(Ordering::Relaxed))) {
-        Some(("UnknownIssuer", _) | (_, true)) => "no authority known to this machine vouches for the server's certificate; install CA \
-            certificates (the package ca-certificates), or name a file that holds them by the environment's SSL_CERT_FILE"
-            .into(),
-        Some((what, false)) => format!("the server's certificate is not trusted ({what}); check its name and this machine's clock"),
-        None => printable::line(&cause).into_owned(),
-    }
+    let has_certificates = !NO_CERTIFICATES.load(Ordering::Relaxed);
+    certificate_trouble(&cause, has_certificates).unwrap_or_else(|| printable::line(&cause).into_owned())
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ fn addrs(texts: &[&str]) -> Vec<SocketAddr> {
 }
 /// Returns the permitted addresses, or the reason why there are none.
 fn may(named_by: AddressClass, path: &str, addresses: &[&str]) -> Result<Vec<SocketAddr>, String> {
-    permitted(&addrs(addresses), &terms(named_by, true, None), path).map_err(|why| match why {
+    permitted(&addrs(addresses), &terms(named_by, true, None), path, &Network::open()).map_err(|why| match why {
         NotGot::Failed(why) => why,
         NotGot::NoSuchFamily => "no such family".into(),
     })
@@ -43,7 +43,7 @@ fn a_tracker_of_the_users_at_home_is_asked_for_announces_only() {
         assert!(may(USER, path, &[home]).unwrap_err().contains("only at /announce"), "{path}");
         assert_eq!(may(USER, path, &[home, public]), Ok(addrs(&[public])), "{path}");
     }
-    let any_path = permitted(&addrs(&[home]), &terms(USER, false, None), "/film.torrent");
+    let any_path = permitted(&addrs(&[home]), &terms(USER, false, None), "/film.torrent", &Network::open());
     assert_eq!(any_path, Ok(addrs(&[home])), "the user's own URL");
 }
 
@@ -52,7 +52,9 @@ fn both_families_are_tried_in_turn_or_the_one_that_is_wanted() {
     let all = ["[2001:db8::1]:1", "[2001:db8::2]:1", "9.9.9.1:1", "9.9.9.2:1", "9.9.9.3:1"];
     let wanted = addrs(&["[2001:db8::1]:1", "9.9.9.1:1", "[2001:db8::2]:1", "9.9.9.2:1", "9.9.9.3:1"]);
     assert_eq!(may(STRANGER, "/", &all), Ok(wanted));
-    let only = |family, addresses: &[&str]| permitted(&addrs(addresses), &terms(STRANGER, true, Some(family)), "/");
+    let only = |family, addresses: &[&str]| {
+        permitted(&addrs(addresses), &terms(STRANGER, true, Some(family)), "/", &Network::open())
+    };
     assert_eq!(only(Family::V4, &all), Ok(addrs(&all[2..])));
     assert_eq!(only(Family::V6, &all), Ok(addrs(&all[..2])));
     assert_eq!(only(Family::V6, &all[2..]), Err(NotGot::NoSuchFamily));
@@ -99,7 +101,9 @@ fn ok(body: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn a_name_is_asked_at_the_address_that_was_checked_and_at_no_other() {
     let port = server(ok(b"here")).await.port();
-    let get = async |url: String, named_by| Web::new().get(url.parse().unwrap(), terms(named_by, true, None)).await;
+    let get = async |url: String, named_by| {
+        Web::new(Network::open()).get(url.parse().unwrap(), terms(named_by, true, None)).await
+    };
     match get(format!("http://localhost:{port}/announce"), USER).await.unwrap() {
         Got::Body { body, from, .. } => assert_eq!((&body[..], from), (&b"here"[..], AddressClass::Loopback)),
         other => panic!("{other:?}"),
@@ -123,7 +127,7 @@ async fn redirects_are_followed_a_few_times_and_one_to_another_scheme_is_reporte
     let to = |place: &str| format!("HTTP/1.1 307 X\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n").into_bytes();
     let end = server(ok(b"end")).await;
     let get = async |from: SocketAddr| {
-        Web::new().get(format!("http://{from}/announce").parse().unwrap(), terms(USER, true, None)).await
+        Web::new(Network::open()).get(format!("http://{from}/announce").parse().unwrap(), terms(USER, true, None)).await
     };
     let once = server(to(&format!("http://{end}/other"))).await;
     assert!(matches!(get(once).await, Ok(Got::Body { body, .. }) if &body[..] == b"end"));
@@ -132,4 +136,39 @@ async fn redirects_are_followed_a_few_times_and_one_to_another_scheme_is_reporte
     assert!(matches!(get(elsewhere).await, Ok(Got::Elsewhere { url, .. }) if url == magnet));
     let endless = server(to("/announce")).await;
     assert!(matches!(get(endless).await, Err(NotGot::Failed(why)) if why.contains("redirected")));
+}
+
+#[tokio::test]
+async fn a_stranger_names_no_port_of_another_service_and_a_user_any() {
+    let get = async |url: &str, terms| match Web::new(Network::open()).get(url.parse().unwrap(), terms).await {
+        Err(NotGot::Failed(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    for port in [22, 25, 1023] {
+        let url = format!("http://127.0.0.1:{port}/announce");
+        assert!(
+            get(&url, terms(USER, true, None)).await.contains("belongs to another service"),
+            "a tracker of a torrent"
+        );
+        assert!(get(&url, terms(STRANGER, false, None)).await.contains("belongs to another service"));
+    }
+    let typed = get("http://127.0.0.1:1/film.torrent", terms(USER, false, None)).await;
+    assert!(!typed.contains("another service"), "{typed}");
+}
+
+#[tokio::test]
+async fn names_of_local_networks_are_not_left_to_the_users_proxy() {
+    let config =
+        crate::Config { proxy: Some("socks5://u:s3cret@127.0.0.1:1".parse().unwrap()), ..crate::Config::offline(".") };
+    let web = Web::new(Network::new(&config).await.unwrap());
+    let get = async |url: &str, named_by| match web.get(url.parse().unwrap(), terms(named_by, false, None)).await {
+        Err(NotGot::Failed(why)) => why,
+        other => panic!("{other:?}"),
+    };
+    for name in ["localhost", "router", "nas.local", "metadata.google.internal"] {
+        assert!(get(&format!("http://{name}/"), STRANGER).await.contains("local network"), "{name}");
+        assert!(get(&format!("http://{name}/"), USER).await.contains("asked through the proxy"), "{name}");
+    }
+    let why = get("http://tracker.example/announce", STRANGER).await;
+    assert!(why.contains("through the proxy socks5://127.0.0.1:1)") && !why.contains("s3cret"), "{why}");
 }

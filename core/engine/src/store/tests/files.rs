@@ -365,7 +365,7 @@ async fn pad_bytes_that_are_not_zero_are_kept_as_a_file_and_zeros_are_not() {
     made.data[40 * KIB..50 * KIB].fill(5);
     let hashes: Vec<u8> = made.data.chunks(32 * KIB).flat_map(sha1).collect();
     let mut torrent = Metainfo::clone(&made.torrent);
-    torrent.hashes = hashes.into();
+    torrent.proof = Proof::of_torrent(hashes.into());
     let made = Made { torrent: Arc::new(torrent), data: made.data };
     let (store, mut events) = made.open(dir.path()).await;
     assert_eq!(made.read_all(&store).await, 4, "the last piece is all zeros");

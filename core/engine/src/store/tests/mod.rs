@@ -10,6 +10,7 @@ mod round_trip;
 mod speed;
 mod syncing;
 mod trust;
+mod whole;
 
 use super::record::STATE_DIR;
 use super::*;

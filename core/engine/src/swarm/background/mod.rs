@@ -201,6 +201,7 @@ impl Background {
             trackers: torrent.trackers.clone(),
             private: torrent.private,
             progress: Arc::new(progress),
+            announces: Arc::new(|| true),
         };
         let book = AddressBook::new(0, shared.listen_at(params.listen_port));
         let (discovery, found) = Discovery::start(shared, params);

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::create::{CreateOptions, create_torrent};
+use crate::network::Network;
 use crate::store::StoreOptions;
 use std::fs;
 use std::path::Path;
@@ -211,7 +212,7 @@ async fn peers_that_our_discovery_finds_later_reach_the_background() {
     let net = tokio::task::spawn_blocking(|| mainline::Testnet::builder(5).build().unwrap()).await.unwrap();
     let start = |dir: &Path| {
         let config = Config { dht: true, dht_bootstrap: net.bootstrap.clone(), ..Config::offline(dir) };
-        let shared = Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
+        let shared = Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], 9)), Network::open()).unwrap();
         Background::new(&config, Some(shared), None)
     };
     let empty = tempfile::tempdir().unwrap();

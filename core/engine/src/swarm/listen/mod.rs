@@ -4,6 +4,7 @@
 //! Connections above the bound are closed at once, without a reply.
 
 use crate::metainfo::InfoHash;
+use crate::network::Network;
 use crate::swarm::handshake::HandshakeError;
 use crate::swarm::link::{Link, Raw};
 use crate::swarm::sockets::Sockets;
@@ -74,6 +75,7 @@ struct Shared {
     handshake: Duration,
     half_open: Arc<HalfOpen>,
     sockets: Sockets,
+    network: Arc<Network>,
     cancel: CancellationToken,
 }
 
@@ -87,6 +89,7 @@ impl Listener {
                 handshake: transport.limits.handshake,
                 half_open: Arc::new(HalfOpen::new(&transport.limits)),
                 sockets: transport.sockets.clone(),
+                network: transport.network.clone(),
                 cancel: transport.cancel.clone(),
             },
         }
@@ -100,7 +103,7 @@ impl Listener {
                 match tcp.accept().await {
                     Ok((stream, remote)) => {
                         let remote = canonical(remote);
-                        let Some(place) = shared.half_open.enter(remote.ip()) else { continue };
+                        let Some(place) = shared.enter(remote.ip()) else { continue };
                         let Some(socket) = shared.sockets.take() else { continue };
                         if for_peers(&stream).is_ok() {
                             shared.clone().welcome(raw_tcp(stream, remote, None, socket), place, Arc::clone(&registry));
@@ -119,7 +122,7 @@ impl Listener {
                 match utp.accept().await {
                     Ok(stream) => {
                         let remote = canonical(stream.remote_addr());
-                        let Some(place) = shared.half_open.enter(remote.ip()) else { continue };
+                        let Some(place) = shared.enter(remote.ip()) else { continue };
                         shared.clone().welcome(raw_utp(stream, remote, None), place, Arc::clone(&registry));
                     }
                     Err(e) => {
@@ -137,6 +140,11 @@ impl Listener {
 }
 
 impl Shared {
+    /// Returns a place for a connection from an address, unless it is blocked or there are too many.
+    fn enter(&self, ip: IpAddr) -> Option<Place> {
+        if self.network.blocks(ip) { None } else { self.half_open.enter(ip) }
+    }
+
     fn welcome(self, raw: Raw, place: Place, registry: Arc<Registry>) {
         let cancel = self.cancel.clone();
         tokio::spawn(async move {

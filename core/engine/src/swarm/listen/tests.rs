@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::error::{Error, ErrorKind};
+use crate::network::Network;
 use crate::swarm::link::Via;
 use crate::swarm::transport::{ConnectError, Manner};
 use bytes::Bytes;
@@ -43,6 +44,7 @@ fn words(bits: &Bits) -> Greeting {
         extended: ExtendedHandshake::ours(None, Some(1234), true, true, false),
         have: Some(bits.clone()),
         interested: true,
+        more: Vec::new(),
     }
 }
 
@@ -61,8 +63,15 @@ struct Server {
     links: mpsc::UnboundedReceiver<Link>,
 }
 
+/// Returns the network of a session that listens at this address, and so sends from it.
+async fn network_at(at: &str) -> Arc<Network> {
+    let config = crate::Config { listen: Some(at.parse().unwrap()), ..crate::Config::offline(".") };
+    Network::new(&config).await.unwrap()
+}
+
 async fn server(at: &str, utp: bool) -> Server {
-    let (transport, listener) = Transport::bind(Some(at.parse().unwrap()), utp, short()).await.unwrap();
+    let (transport, listener) =
+        Transport::bind(Some(at.parse().unwrap()), utp, short(), network_at(at).await).await.unwrap();
     let registry = Arc::new(Registry::default());
     let (tx, links) = mpsc::unbounded_channel();
     let host = Arc::new(TestHost { links: tx, admits: true.into(), words: words(&Bits::full(20)) });
@@ -72,7 +81,7 @@ async fn server(at: &str, utp: bool) -> Server {
 }
 
 async fn client(at: &str, utp: bool) -> Arc<Transport> {
-    Transport::bind(Some(at.parse().unwrap()), utp, short()).await.unwrap().0
+    Transport::bind(Some(at.parse().unwrap()), utp, short(), network_at(at).await).await.unwrap().0
 }
 
 async fn next(link: &mut Link, count: usize) -> Vec<Message> {
@@ -226,7 +235,8 @@ async fn an_unreachable_peer_is_an_error_in_time() {
 #[tokio::test]
 async fn a_port_in_use_is_a_sentence_that_names_the_setting() {
     let first = server("127.0.0.1:0", false).await;
-    let error: Error = match Transport::bind(Some(first.transport.listen_addr()), false, short()).await {
+    let error: Error = match Transport::bind(Some(first.transport.listen_addr()), false, short(), Network::open()).await
+    {
         Err(e) => e,
         Ok(_) => panic!("the port was free"),
     };
@@ -236,8 +246,8 @@ async fn a_port_in_use_is_a_sentence_that_names_the_setting() {
 
 #[tokio::test]
 async fn without_a_named_port_two_sessions_find_two() {
-    let (a, _la) = Transport::bind(None, true, short()).await.unwrap();
-    let (b, _lb) = Transport::bind(None, true, short()).await.unwrap();
+    let (a, _la) = Transport::bind(None, true, short(), Network::open()).await.unwrap();
+    let (b, _lb) = Transport::bind(None, true, short(), Network::open()).await.unwrap();
     assert_ne!(a.listen_addr().port(), b.listen_addr().port());
     assert!(a.listen_addr().ip().is_unspecified() && a.utp.is_some() && b.utp.is_some());
 }
@@ -335,7 +345,7 @@ async fn a_closed_transport_frees_its_port() {
     drop(server);
     for _ in 0..50 {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        if Transport::bind(Some(addr), true, short()).await.is_ok() {
+        if Transport::bind(Some(addr), true, short(), Network::open()).await.is_ok() {
             return;
         }
     }
@@ -345,7 +355,8 @@ async fn a_closed_transport_frees_its_port() {
 #[tokio::test]
 async fn first_words_are_true_at_the_moment_at_which_they_are_sent() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (transport, _listener) = Transport::bind(Some("127.0.0.1:0".parse().unwrap()), false, short()).await.unwrap();
+    let (transport, _listener) =
+        Transport::bind(Some("127.0.0.1:0".parse().unwrap()), false, short(), Network::open()).await.unwrap();
     let addr = silent.local_addr().unwrap();
     let bits = Arc::new(Mutex::new(Bits::new(20)));
     let now = bits.clone();

@@ -62,6 +62,13 @@ impl Peer {
 
     /// Adjusts the bound on the queue so that the queueing delay at the peer is about `slack_s`.
     fn steer(&mut self, ask: Ask, now: Time, slack_s: f64, prior: f64) {
+        if !ask.begins {
+            // It waited behind blocks of its own request, which tells nothing about the queue.
+            if self.startup && ask.filled {
+                self.window += 1.0;
+            }
+            return;
+        }
         let latency = now.since(ask.asked).as_secs_f64();
         if now.since(self.base_since).as_secs_f64() > 2.0 * LONG_S {
             self.base = [f64::INFINITY, self.base[0]];
@@ -80,7 +87,7 @@ impl Peer {
             if waited > 1.25 * target.max(self.rtt_s()) {
                 self.startup = false;
             } else if ask.filled {
-                self.window = (self.window + 1.0).min(f64::from(self.max_requests));
+                self.window = (self.window + 1.0).min(self.max_outstanding() as f64);
             }
         }
         if waited > 2.0 * target + 2.0 * self.deviation {

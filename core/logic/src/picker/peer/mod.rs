@@ -4,12 +4,13 @@
 //! queueing delay of the answers (as in TCP Vegas and LEDBAT), so it needs no exact round trip.
 //!
 //! `learn` updates the model from received blocks. `stale` has the requests that were cancelled and
-//! may be answered nevertheless.
+//! may be answered nevertheless. `ranges` has what differs for a peer that serves ranges.
 
 mod learn;
+mod ranges;
 mod stale;
 
-use super::api::PeerFigures;
+use super::api::{Manner, PeerFigures};
 use super::tuning::{LONG_S, PATIENCE_S, PRIOR_RTT_S, SOON_S, STEADY_S};
 use crate::BLOCK_BYTES;
 use crate::{Bits, BlockRef, Time};
@@ -27,6 +28,10 @@ pub(super) struct Ask {
     /// Whether the queue was at its bound with this request. Its delay then shows whether the bound
     /// is right.
     pub(super) filled: bool,
+    /// Whether it is the first block of a request for a run of blocks. True for a single block.
+    pub(super) begins: bool,
+    /// Whether it was cancelled or given up, and comes nevertheless since the peer serves ranges.
+    pub(super) withdrawn: bool,
 }
 
 /// Most refused pieces that are remembered of a peer.
@@ -44,7 +49,7 @@ pub(super) struct Peer {
     pub(super) had_at: Time,
     pub(super) joined: Time,
     pub(super) choked: bool,
-    pub(super) fast: bool,
+    pub(super) manner: Manner,
     /// Whether it watches the film.
     pub(super) views: bool,
     /// Whether other peers from its address sent blocks of pieces that failed.
@@ -58,7 +63,6 @@ pub(super) struct Peer {
     pub(super) interested: bool,
     /// Number of its pieces that are missing here.
     pub(super) useful: u32,
-    pub(super) max_requests: u32,
     pub(super) queue: VecDeque<Ask>,
     /// Requests that were cancelled or given up and may still be answered, oldest first.
     pub(super) stale: VecDeque<StaleRequest>,
@@ -104,21 +108,13 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(
-        now: Time,
-        rtt: Option<Duration>,
-        max_requests: u32,
-        fast: bool,
-        pieces: u32,
-        first: u32,
-    ) -> Peer {
+    pub(super) fn new(now: Time, rtt: Option<Duration>, manner: Manner, pieces: u32, first: u32) -> Peer {
         Peer {
             bits: Bits::new(pieces),
             joined: now,
             choked: true,
-            fast,
+            manner,
             refusal_s: PATIENCE_S,
-            max_requests: max_requests.clamp(1, super::MAX_REQUESTS),
             retry_at: Time::NEVER,
             retry_after_s: 0.5 * SOON_S,
             window: f64::from(first.max(1)),
@@ -140,6 +136,10 @@ impl Peer {
     }
 
     pub(super) fn refuse(&mut self, piece: u32, now: Time) {
+        // A rejected run is one reject, of however many blocks.
+        if self.is_asked_for_runs() && self.refused.iter().any(|(p, _)| *p == piece) {
+            return;
+        }
         if self.refused.len() == REFUSALS {
             self.refused.remove(0);
         }
@@ -282,27 +282,50 @@ impl Peer {
         // always allowed, as some peers do honour CANCEL.
         let stale = self.pending_stale(now, prior);
         let room = (window.max(least).ceil() as usize).saturating_sub(stale).max(2.min(least as usize));
-        room.min((self.max_requests as usize).saturating_sub(self.live_stale))
+        room.min(self.max_outstanding())
     }
 
-    /// Adds a request. `sent` is the time at which it was sent, `filled` whether the queue is at
-    /// its bound with it.
-    pub(super) fn ask(&mut self, block: BlockRef, sent: Time, now: Time, filled: bool) {
+    /// Adds a request.
+    pub(super) fn ask(&mut self, ask: Ask) {
         if self.queue.is_empty() {
-            self.last_heard = self.last_heard.max(now);
+            self.last_heard = self.last_heard.max(ask.asked);
         }
-        self.queue.push_back(Ask { block, asked: now, sent, filled });
+        self.queue.push_back(ask);
         self.most_asked = self.most_asked.max(self.queue.len());
     }
 
-    /// Removes a request because another peer was sooner. The silence until then is remembered.
-    pub(super) fn take_back(&mut self, block: BlockRef, now: Time, prior: f64) -> Option<Ask> {
+    /// Gives up a request because another peer was sooner. The silence until then is remembered.
+    /// Returns whether there was one.
+    pub(super) fn take_back(&mut self, block: BlockRef, now: Time, prior: f64) -> bool {
         let quiet_s = self.quiet_s(now, prior);
-        let ask = self.take(block)?;
-        if self.queue.is_empty() {
+        let found = !self.give_up(now, false, |ask| ask.block == block).is_empty();
+        if found && self.queue.is_empty() {
             self.quiet_before_s = quiet_s;
         }
-        Some(ask)
+        found
+    }
+
+    /// Gives up the requests that are `gone`, and returns them. Their blocks may still come: they
+    /// become stale or, of a peer that serves ranges, stay in the queue as withdrawn. `live` tells
+    /// whether the requests still stand at the peer, as no CANCEL is sent.
+    pub(super) fn give_up(&mut self, now: Time, live: bool, gone: impl Fn(&Ask) -> bool) -> Vec<Ask> {
+        let mut lost = Vec::new();
+        if self.is_asked_for_runs() {
+            for ask in self.queue.iter_mut().filter(|ask| !ask.withdrawn && gone(ask)) {
+                ask.withdrawn = true;
+                lost.push(*ask);
+            }
+            return lost;
+        }
+        self.queue.retain(|ask| {
+            let gone = gone(ask);
+            if gone {
+                lost.push(*ask);
+            }
+            !gone
+        });
+        lost.iter().for_each(|ask| self.mark_stale(*ask, now, live));
+        lost
     }
 
     /// Removes a request from the queue, answered or not.

@@ -1,6 +1,7 @@
 //! Announced pieces of peers, and distant peers with fast lines.
 
 use super::*;
+use crate::picker::peer::Ask;
 
 /// Plays a film of 10 MB/s from one seed of 80 MB/s with a round trip of 200 ms, over a shared
 /// line. Returns the seconds of film played after this number of seconds.
@@ -11,7 +12,7 @@ fn plays_at_distance(seconds: u32) -> f64 {
     let mut t = Table { picker, now: Time(1_000_000), out: vec![] };
     let (peer, end) = (PeerKey(1), layout.total_bytes());
     let rtt = Some(Duration::from_millis(200));
-    t.picker.handle(t.now, Input::PeerJoined { peer, rtt, max_requests: 2000, fast: true });
+    t.picker.handle(t.now, Input::PeerJoined { peer, rtt, manner: Manner::Blocks { requests: 2000, fast: true } });
     t.tell(Input::PeerHasBits(peer, Bits::full(layout.pieces())));
     t.tell(Input::Unchoked(peer));
     let (reader, rate) = (ReaderKey(1), Some(FILM));
@@ -68,7 +69,7 @@ fn all_that_was_out_at_a_fast_peer_is_expected_after_a_seek() {
     let mut t = Table::new(40_000);
     let peer = PeerKey(1);
     let rtt = Some(Duration::from_millis(200));
-    t.tell(Input::PeerJoined { peer, rtt, max_requests: 5000, fast: false });
+    t.tell(Input::PeerJoined { peer, rtt, manner: Manner::Blocks { requests: 5000, fast: false } });
     t.tell(Input::PeerHasBits(peer, Bits::full(40_000)));
     t.tell(Input::Unchoked(peer));
     t.read_from(0);
@@ -76,7 +77,8 @@ fn all_that_was_out_at_a_fast_peer_is_expected_after_a_seek() {
     // Its measured rate permits thousands of requests at once.
     let p = t.picker.peers.get_mut(&peer).unwrap();
     for n in 0..4000 {
-        p.ask(BlockRef { piece: PieceIndex(n / 4), block: n % 4 }, t.now, t.now, true);
+        let block = BlockRef { piece: PieceIndex(n / 4), block: n % 4 };
+        p.ask(Ask { block, asked: t.now, sent: t.now, filled: true, begins: true, withdrawn: false });
     }
     let asks: Vec<_> = p.queue.drain(..).collect();
     for ask in &asks {

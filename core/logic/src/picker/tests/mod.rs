@@ -2,6 +2,7 @@
 
 mod having;
 mod prices;
+mod runs;
 
 use super::*;
 use crate::BLOCK_BYTES;
@@ -46,7 +47,11 @@ impl Table {
             bits.set(i as u32, c == '#');
         });
         let peer = PeerKey(key);
-        self.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
+        self.tell(Input::PeerJoined {
+            peer,
+            rtt: Some(Duration::from_millis(20)),
+            manner: Manner::Blocks { requests: 250, fast: true },
+        });
         self.tell(Input::PeerHasBits(peer, bits));
     }
 
@@ -170,7 +175,11 @@ fn peers_that_choke_us_but_allow_one_piece_are_not_waited_for_with_the_others() 
     t.read_from(0);
     for key in 1..=20 {
         let peer = PeerKey(key);
-        t.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
+        t.tell(Input::PeerJoined {
+            peer,
+            rtt: Some(Duration::from_millis(20)),
+            manner: Manner::Blocks { requests: 250, fast: true },
+        });
         t.tell(Input::PeerHasBits(peer, Bits::full(64)));
         t.tell(Input::AllowedFast(peer, PieceIndex(40)));
     }
@@ -749,7 +758,11 @@ fn plenty_in_hand() -> Table {
     t.read_from(0);
     t.tell(Input::ReaderBuffer(ReaderKey(1), 30.0));
     let peer = PeerKey(2);
-    t.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
+    t.tell(Input::PeerJoined {
+        peer,
+        rtt: Some(Duration::from_millis(20)),
+        manner: Manner::Blocks { requests: 250, fast: true },
+    });
     t.tell(Input::PeerViews(peer));
     t.tell(Input::PeerHasBits(peer, Bits::full(512)));
     t.tell(Input::Unchoked(peer));

@@ -63,7 +63,11 @@ fn a_clip_of_small_pieces_from_unmeasured_peers_is_not_fetched_twice() {
 fn a_silent_peer_is_never_asked_for_more_than_it_takes() {
     let mut t = Table::new(64);
     let peer = PeerKey(1);
-    t.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 2, fast: true });
+    t.tell(Input::PeerJoined {
+        peer,
+        rtt: Some(Duration::from_millis(20)),
+        manner: Manner::Blocks { requests: 2, fast: true },
+    });
     t.tell(Input::PeerHasBits(peer, Bits::full(64)));
     t.tell(Input::Unchoked(peer));
     t.read_from(0);

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use playswarm_proto::live::message::{Hello, Redirect};
 use playswarm_proto::live::{MAX_PACKETS, Target};
 use proptest::prelude::*;
+use std::net::IpAddr;
 
 fn greeted(net: &mut Net, node: usize, peer: u32, ip: [u8; 4]) -> PeerKey {
     let peer = PeerKey(10_000 + peer);
@@ -19,7 +20,7 @@ fn a_flood_of_requests_is_answered_cheaply_beyond_the_bound() {
     let config = Config::default();
     let mut net = Net::new(&config, channel(1, 1), 4);
     for n in 0..200 {
-        let peer = greeted(&mut net, 0, n, [30, 0, 0, n as u8]);
+        let peer = greeted(&mut net, 0, n, [30, 0, n as u8, 1]);
         net.give(0, Input::Heard(peer, Message::Join(join_for(Stripes::first(1)))));
     }
     let counters = net.node(0).counters();
@@ -71,6 +72,33 @@ fn connections_beyond_the_bound_are_closed() {
 }
 
 #[test]
+fn one_network_holds_a_share_of_the_connections() {
+    let config = Config { links: 16, ..Config::default() };
+    let mut net = Net::new(&config, channel(1, 1), 4);
+    let node = net.join(&config, 3);
+    for n in 0..40 {
+        greeted(&mut net, node, n, [30, 0, 1, n as u8]);
+        greeted(&mut net, 0, 100 + n, [30, 0, 1, n as u8]);
+    }
+    let here = |net: &Net, node: usize, ip: [u8; 3]| {
+        let is_there = |link: &&Link| matches!(link.remote.ip(), IpAddr::V4(v4) if v4.octets()[..3] == ip);
+        net.node(node).links.values().filter(is_there).count()
+    };
+    assert_eq!([node, 0].map(|node| here(&net, node, [30, 0, 1])), [4, 16]);
+    // Others have theirs, and the nodes of a local network as many as there are.
+    for n in 0..9 {
+        greeted(&mut net, node, 200 + n, [10, 0, 1, n as u8]);
+    }
+    greeted(&mut net, node, 300, [30, 0, 2, 1]);
+    assert_eq!([[10, 0, 1], [30, 0, 2]].map(|ip| here(&net, node, ip)), [9, 1]);
+    // The source is bounded too.
+    for n in 0..600u32 {
+        greeted(&mut net, 0, 1000 + n, [40, (n >> 8) as u8, n as u8, 1]);
+    }
+    assert_eq!(net.node(0).links.len(), 16 * 16);
+}
+
+#[test]
 fn connections_without_use_are_closed_but_for_some() {
     let config = Config::default();
     let mut net = Net::new(&config, channel(1, 1), 4);
@@ -84,6 +112,72 @@ fn connections_without_use_are_closed_but_for_some() {
         }
     }
     assert_eq!(net.node(0).links.len(), config.spare_links);
+}
+
+fn is_join(output: &Output, to: PeerKey) -> bool {
+    matches!(output, Output::Tell(peer, Message::Join(_)) if *peer == to)
+}
+
+/// Returns a viewer with two stripes whose first contact is a node of which only this test decides what it
+/// says, and the number under which it is known.
+fn with_a_liar(net: &mut Net, config: &Config) -> (usize, PeerKey) {
+    let node = net.nodes.len();
+    let mut relay = Relay::new(net.now, config.clone(), NodeId(1000 + node as u64), 6881);
+    relay.handle(net.now, Input::Channel(channel(2, 1)));
+    net.nodes.push(Some(relay));
+    let liar = greeted(net, node, 1, [30, 0, 0, 1]);
+    let is_asked = |net: &Net| net.count(node, |o| is_join(o, liar)) > 0;
+    for _ in 0..60 {
+        if !is_asked(net) {
+            net.pass(0.05);
+        }
+    }
+    assert!(is_asked(net));
+    (node, liar)
+}
+
+#[test]
+fn a_node_that_names_places_that_do_not_exist_delays_a_start_and_no_more() {
+    let config = Config::default();
+    let mut net = Net::new(&config, channel(2, 1), 4);
+    let (node, liar) = with_a_liar(&mut net, &config);
+    let target = |n: u64| Target { node: NodeId(5000 + n), addr: addr(200 + n as usize), depth: 1, free: 9 };
+    let redirect =
+        Redirect { stripes: Stripes::first(2), targets: (0..4).map(target).collect(), ..Redirect::default() };
+    net.give(node, Input::Heard(liar, Message::Redirect(redirect)));
+    let dials = |o: &Output| matches!(o, Output::Dial(_));
+    assert!((1..=4).contains(&net.count(node, dials)), "each place is tried once for all stripes");
+    net.give(node, Input::Contact(addr(0), None));
+    net.pass(4.0);
+    assert_eq!([0, 1].map(|stripe| net.parent(node, stripe)), [Some(0); 2]);
+}
+
+#[test]
+fn nodes_that_send_a_newcomer_round_in_circles_do_so_no_more_often_than_redirects_are_followed() {
+    let config = Config::default();
+    let mut net = Net::new(&config, channel(2, 1), 4);
+    let (node, first) = with_a_liar(&mut net, &config);
+    // Each liar names the next, and each has another number than the last time.
+    let mut liars = vec![first];
+    for n in 2..60 {
+        net.pass(0.05);
+        let last = *liars.last().unwrap();
+        if net.count(node, |o| is_join(o, last)) == 0 {
+            break;
+        }
+        let next = greeted(&mut net, node, n, [30, 0, n as u8, 1]);
+        let target = Target {
+            node: NodeId(u64::from(next.0)),
+            addr: SocketAddr::from(([30, 0, n as u8, 1], 6881)),
+            depth: 1,
+            free: 9,
+        };
+        let redirect = Redirect { stripes: Stripes::first(2), targets: vec![target], ..Redirect::default() };
+        net.give(node, Input::Heard(last, Message::Redirect(redirect)));
+        liars.push(next);
+    }
+    let most = usize::from(config.tries) + 1;
+    assert!((3..=most).contains(&liars.len()), "{} liars were asked", liars.len());
 }
 
 proptest! {

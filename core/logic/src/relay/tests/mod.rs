@@ -1,6 +1,8 @@
 //! A network without delays, in which relays talk to each other.
 
+mod capacity;
 mod hostile;
+mod nat;
 mod policies;
 mod repairs;
 mod trees;
@@ -9,8 +11,9 @@ use super::*;
 use playswarm_proto::live::message::{From, Join, Wanted};
 use std::net::Ipv4Addr;
 
-/// What one stripe costs in these tests, bytes per second. The upload is given in places.
-const STRIPE: f64 = 1000.0;
+/// What one stripe costs in these tests, bytes per second: enough for a beat a second. The upload is
+/// given in places.
+const STRIPE: f64 = 100_000.0;
 
 pub(super) fn channel(stripes: u8, needed: u8) -> Channel {
     Channel { stripes, needed, stripe_bytes_per_s: STRIPE }
@@ -41,6 +44,10 @@ pub(super) struct Net {
     pub(super) log: Vec<(usize, Output)>,
     /// Nodes whose messages are lost.
     pub(super) mute: BTreeSet<usize>,
+    /// Nodes behind firewalls: dials to them get no answer, except from nodes that they have dialled.
+    pub(super) hidden: BTreeSet<usize>,
+    /// Pairs of nodes, the first of which has dialled the second.
+    met: BTreeSet<(usize, usize)>,
 }
 
 impl Net {
@@ -54,6 +61,8 @@ impl Net {
             next_peer: 0,
             log: Vec::new(),
             mute: BTreeSet::new(),
+            hidden: BTreeSet::new(),
+            met: BTreeSet::new(),
         };
         let source = Relay::source(net.now, config.clone(), NodeId(1000), 6881, channel);
         net.nodes.push(Some(source));
@@ -63,10 +72,14 @@ impl Net {
 
     /// Adds a viewer with this many places that knows the source.
     pub(super) fn join(&mut self, config: &Config, count: u16) -> usize {
+        let channel = self.nodes[0].as_ref().unwrap().channel.unwrap();
+        self.join_of(config, channel, count)
+    }
+
+    pub(super) fn join_of(&mut self, config: &Config, channel: Channel, count: u16) -> usize {
         let node = self.nodes.len();
         let config = Config { seed: node as u64, ..config.clone() };
         let mut relay = Relay::new(self.now, config, NodeId(1000 + node as u64), 6881);
-        let channel = self.nodes[0].as_ref().unwrap().channel.unwrap();
         // The head comes with the first answer; here it is known at once.
         relay.handle(self.now, Input::Channel(channel));
         self.nodes.push(Some(relay));
@@ -111,6 +124,10 @@ impl Net {
         match output {
             Output::Dial(to) => {
                 let there = self.nodes.iter().enumerate().position(|(n, relay)| addr(n) == to && relay.is_some());
+                self.met.extend(there.map(|there| (node, there)));
+                if there.is_some_and(|there| self.hidden.contains(&there) && !self.met.contains(&(there, node))) {
+                    return;
+                }
                 let Some(there) = there else {
                     return self.jobs.push_back(Job::Deliver(node, Input::Dialled(to, Dialled::Failed)));
                 };

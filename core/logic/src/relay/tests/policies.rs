@@ -2,6 +2,7 @@
 
 use super::super::policy::{Child, Model, Newcomer, Verdict};
 use super::*;
+use playswarm_proto::live::Target;
 use playswarm_proto::live::message::Redirect;
 
 fn child(peer: u32, x_s: f64, capacity: u16) -> Child {
@@ -32,8 +33,16 @@ fn newcomer(x_s: f64, capacity: u16) -> Newcomer {
 
 fn decide(add: Add, children: &[Child], new: &Newcomer) -> Verdict {
     let here = at(0.0);
-    let model =
-        Model { by: Distance::Coordinates, step_in: false, is_source: false, capacity: 4, location: &here, children };
+    let model = Model {
+        by: Distance::Coordinates,
+        step_in: true,
+        is_source: false,
+        capacity: 4,
+        location: &here,
+        children,
+        calm: true,
+        kin: &[],
+    };
     add.decide(&mut Rng::new(1), &model, new, &[])
 }
 
@@ -48,6 +57,8 @@ fn random_sends_to_any_child_and_to_each_about_as_often() {
         capacity: 4,
         location: &here,
         children: &children,
+        calm: true,
+        kin: &[],
     };
     let mut rng = Rng::new(5);
     let mut counts = [0; 4];
@@ -81,6 +92,48 @@ fn smart_bandwidth_gives_up_its_own_place_to_who_has_more() {
     let children = [child(1, 0.0, 4)];
     assert_eq!(decide(Add::SmartBandwidth, &children, &newcomer(0.0, 5)), Verdict::StepUp);
     assert_eq!(decide(Add::SmartBandwidth, &children, &newcomer(0.0, 4)), Verdict::Children(vec![PeerKey(1)]));
+}
+
+fn place(node: u64, depth: u8, free: u16) -> Target {
+    Target { node: NodeId(node), addr: addr(node as usize), depth, free }
+}
+
+#[test]
+fn who_gives_twice_as_much_takes_the_place_of_the_child_that_gives_least() {
+    let children = [child(1, 0.0, 8), child(2, 0.0, 3), child(3, 0.0, 5)];
+    assert_eq!(decide(Add::Nearest, &children, &newcomer(0.0, 10)), Verdict::Replace(PeerKey(2)));
+    assert_eq!(decide(Add::Nearest, &children, &newcomer(0.0, 5)), Verdict::Refuse);
+    // A child that gives nothing gives way to any that does.
+    let children = [child(1, 0.0, 8), child(2, 0.0, 0)];
+    assert_eq!(decide(Add::Nearest, &children, &newcomer(0.0, 1)), Verdict::Replace(PeerKey(2)));
+    assert_eq!(decide(Add::Nearest, &children, &newcomer(0.0, 0)), Verdict::Refuse);
+}
+
+#[test]
+fn a_newcomer_is_sent_to_the_place_nearest_to_the_source_wherever_it_is() {
+    let mut children = [child(1, 0.0, 8), child(2, 0.0, 8)];
+    children[0].best = Some(place(11, 4, 2));
+    // A child of node 12 feeds two, and gives way to a newcomer that feeds four.
+    children[1].step = Some(place(12, 3, 2));
+    let here = at(0.0);
+    let kin = [place(13, 2, 1)];
+    let model = |kin| Model {
+        by: Distance::Coordinates,
+        step_in: true,
+        is_source: false,
+        capacity: 2,
+        location: &here,
+        children: &children,
+        calm: true,
+        kin,
+    };
+    let sent = |kin, gives| match Add::Nearest.decide(&mut Rng::new(1), &model(kin), &newcomer(0.0, gives), &[]) {
+        Verdict::Places(places) => places.iter().map(|place| place.node.0).collect(),
+        _ => Vec::new(),
+    };
+    assert_eq!(sent(&kin, 4), [13, 12, 11]);
+    assert_eq!(sent(&kin, 3), [13, 11]);
+    assert_eq!(sent(&[], 4), [12, 11]);
 }
 
 #[test]

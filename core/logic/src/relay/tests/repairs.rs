@@ -122,8 +122,17 @@ fn two_nodes_that_adopt_each_other_notice_it() {
     assert_eq!((fresh.parent(0), fresh.counters().loops), (None, 1));
 }
 
+/// Returns the neighbours that a node asked for packets, and those.
+fn asked(net: &Net) -> Vec<(PeerKey, Wanted)> {
+    let wants = net.log.iter().filter_map(|(_, output)| match output {
+        Output::Tell(peer, Message::Want(wanted)) => Some((*peer, wanted.clone())),
+        _ => None,
+    });
+    wants.flat_map(|(peer, wanted)| wanted.into_iter().map(move |wanted| (peer, wanted))).collect()
+}
+
 #[test]
-fn late_packets_are_asked_of_two_neighbours_that_have_them() {
+fn each_late_packet_is_asked_of_one_neighbour_that_has_it() {
     let (mut net, viewers) = crowd();
     for group in 100..110 {
         net.send_group(group, Stripes::first(9));
@@ -131,20 +140,98 @@ fn late_packets_are_asked_of_two_neighbours_that_have_them() {
     }
     net.pass(1.0);
     net.log.clear();
-    net.give(viewers[3], Input::Late { group: 105, missing: Stripes(0b11_0000), lacks: 1 });
-    let asks = |o: &Output| *o == Output::Tell(net_peer(o), Message::Want(vec![wanted(105, Stripes(0b1_0000))]));
-    assert_eq!(net.count(viewers[3], asks), 2);
-    assert_eq!(net.log.iter().filter(|(_, o)| matches!(o, Output::Give(..))).count(), 2);
+    let late = |net: &mut Net| {
+        net.log.clear();
+        net.give(viewers[3], Input::Late { group: 105, missing: Stripes(0b111_0000), lacks: 2 });
+        asked(net)
+    };
+    let first = late(&mut net);
+    let packets = |asked: &[(PeerKey, Wanted)]| asked.iter().fold(0, |all, (_, wanted)| all | wanted.packets.0);
+    assert_eq!(packets(&first), 0b11_0000);
+    assert_eq!(late(&mut net), [], "the answers are on their way");
+    net.pass(0.3);
+    let again = late(&mut net);
+    let same = |(peer, wanted): &(PeerKey, Wanted)| {
+        first.iter().any(|(p, w)| p == peer && w.packets.0 & wanted.packets.0 != 0)
+    };
+    assert!(packets(&again) != 0 && !again.iter().any(same), "others are asked: {again:?}");
+    // What a neighbour had when it said so is old; what it has now is as much ahead of us as then.
+    for group in 110..118 {
+        net.send_group(group, Stripes::first(9));
+    }
+    net.log.clear();
+    net.give(viewers[3], Input::Late { group: 117, missing: Stripes(0b11_0000), lacks: 1 });
+    assert_eq!(asked(&net).len(), 1);
     net.log.clear();
     net.give(viewers[3], Input::Late { group: 999, missing: Stripes(1), lacks: 1 });
-    assert!(net.log.is_empty(), "nobody has that group");
+    assert_eq!(asked(&net), [], "nobody has that group");
 }
 
-fn net_peer(output: &Output) -> PeerKey {
-    match output {
-        Output::Tell(peer, _) => *peer,
-        _ => PeerKey(u32::MAX),
+/// Three viewers whom the source feeds with all nine stripes. The last one knows only the source, and
+/// wants the groups from 60 to 99.
+fn newcomer() -> (Net, usize) {
+    let config = Config { improve: false, ..Config::default() };
+    let mut net = Net::new(&config, channel(9, 8), 27);
+    let viewers: Vec<usize> = (0..3).map(|_| net.join(&config, 12)).collect();
+    net.pass(2.0);
+    (100..110).for_each(|group| net.send_group(group, Stripes::first(9)));
+    net.log.clear();
+    for group in 60..100 {
+        net.give(viewers[2], Input::Late { group, missing: Stripes::first(9), lacks: 8 });
     }
+    (net, viewers[2])
+}
+
+fn packets_asked(net: &Net) -> Vec<(PeerKey, u64, u8)> {
+    let each = |(peer, wanted): (PeerKey, Wanted)| {
+        wanted.packets.iter().map(move |stripe| (peer, wanted.group, stripe)).collect::<Vec<_>>()
+    };
+    asked(net).into_iter().flat_map(each).collect()
+}
+
+#[test]
+fn who_answers_soon_gets_more_requests_and_who_answers_late_gets_fewer() {
+    let (mut net, node) = newcomer();
+    let source = net.peer(node, 0).unwrap();
+    let mut at_once: Vec<(PeerKey, u64, u8)> = packets_asked(&net);
+    at_once.retain(|(peer, ..)| *peer == source);
+    assert_eq!(at_once.len(), 8);
+    assert!(at_once.iter().all(|(_, group, _)| *group == 60), "the oldest first: {at_once:?}");
+    net.log.clear();
+    for (from, group, stripe) in at_once {
+        net.give(node, Input::Arrived { from, stripe, group });
+    }
+    let mut more = packets_asked(&net);
+    more.retain(|(peer, ..)| *peer == source);
+    assert_eq!(more.len(), 10);
+    net.pass(0.3);
+    net.log.clear();
+    let (from, group, stripe) = more[0];
+    net.give(node, Input::Arrived { from, stripe, group });
+    assert!(!packets_asked(&net).iter().any(|(peer, ..)| *peer == source), "it has nine, and now may have five");
+}
+
+#[test]
+fn what_a_newcomer_does_not_need_any_more_is_not_asked_for() {
+    let (mut net, node) = newcomer();
+    let asked = packets_asked(&net);
+    assert!(asked.iter().all(|(_, group, _)| *group < 90), "{asked:?}");
+    net.log.clear();
+    net.give(node, Input::Unneeded(90));
+    for (from, group, stripe) in asked {
+        net.give(node, Input::Arrived { from, stripe, group });
+    }
+    let more = packets_asked(&net);
+    assert!(!more.is_empty() && more.iter().all(|(_, group, _)| *group >= 90), "{more:?}");
+}
+
+#[test]
+fn while_all_neighbours_are_busy_nodes_with_free_places_are_dialled() {
+    let (net, node) = newcomer();
+    let dialled = |to: usize| net.count(node, |output| *output == Output::Dial(addr(to)));
+    assert_eq!([dialled(1), dialled(2)], [1, 1]);
+    let peers: BTreeSet<PeerKey> = asked(&net).into_iter().map(|(peer, _)| peer).collect();
+    assert_eq!(peers.len(), 3, "they are asked too");
 }
 
 #[test]
@@ -154,7 +241,7 @@ fn a_child_that_is_sent_away_is_fed_until_it_has_another_parent_or_its_time_is_o
     let child = net.join(&config, 0);
     let slow = net.peer(0, child).unwrap();
     for _ in 0..12 {
-        net.give(0, Input::Queue(slow, 0.4));
+        net.give(0, Input::Queue(slow, 0.5));
         net.pass(0.1);
     }
     // It is its own only child, and nobody else has a place.
@@ -168,21 +255,39 @@ fn a_child_that_is_sent_away_is_fed_until_it_has_another_parent_or_its_time_is_o
     assert_eq!(net.count(child, |o| matches!(o, Output::Event(Event::Orphaned { .. }))), 1);
 }
 
-#[test]
-fn a_line_that_feeds_too_many_gives_up_its_newest_child() {
+/// Returns after how many seconds a node that can dial nobody finds the source, which is back after
+/// this time.
+fn found_after(had_the_stream: bool, offline_s: f64) -> f64 {
     let config = Config::default();
-    let mut net = Net::new(&config, channel(1, 1), 3);
-    let [a, b] = [5, 0].map(|count| {
-        net.pass(1.5);
-        net.join(&config, count)
-    });
-    net.pass(1.5);
-    let slow = net.peer(0, a).unwrap();
-    for _ in 0..20 {
-        net.give(0, Input::Queue(slow, 0.4));
-        net.pass(0.1);
+    let mut net = Net::new(&config, channel(2, 1), 4);
+    if !had_the_stream {
+        net.kill(0);
     }
-    net.pass(1.0);
-    assert_eq!([net.parent(a, 0), net.parent(b, 0)], [Some(0), Some(a)]);
-    assert_eq!(net.count(b, |o| matches!(o, Output::Event(Event::Orphaned { .. }))), 0);
+    let node = net.join_of(&config, channel(2, 1), 0);
+    net.pass(2.0);
+    assert_eq!(net.parent(node, 0).is_some(), had_the_stream);
+    if had_the_stream {
+        net.kill(0);
+    }
+    net.pass(offline_s);
+    let mut source = Relay::source(net.now, config, NodeId(1000), 6881, channel(2, 1));
+    source.handle(net.now, Input::Upload(places(4)));
+    net.nodes[0] = Some(source);
+    let back = net.now;
+    while net.node(node).fed() < 2 {
+        net.pass(0.1);
+        assert!(net.now.since(back).as_secs_f64() < 120.0, "it is never found");
+    }
+    net.now.since(back).as_secs_f64()
+}
+
+#[test]
+fn a_node_that_is_cut_off_from_the_whole_stream_tries_each_two_seconds() {
+    for offline_s in [5.0, 20.0, 60.0] {
+        let after_s = found_after(true, offline_s);
+        assert!(after_s <= 4.1, "{after_s} s after {offline_s} s");
+    }
+    // A newcomer has nothing to catch up with, and soon tries rarely.
+    let after_s: Vec<f64> = [20.0, 45.0, 70.0].map(|offline_s| found_after(false, offline_s)).into();
+    assert!(after_s.iter().any(|after_s| *after_s > 6.0), "{after_s:?}");
 }

@@ -1,7 +1,7 @@
 //! Joining: who gets which place.
 
 use super::*;
-use playswarm_proto::live::message::{Accept, Redirect, Why};
+use playswarm_proto::live::message::{Accept, Hello, Redirect, Why};
 
 #[test]
 fn a_newcomer_is_fed_by_the_source_in_every_stripe() {
@@ -145,4 +145,45 @@ fn who_reaches_itself_closes_the_connection_and_does_not_dial_it_again() {
     relay.handle(net.now, Input::Dialled(addr(5), Dialled::Ourselves));
     relay.handle(net.now.plus_secs(60.0), Input::Timeout);
     assert!(std::iter::from_fn(|| relay.poll()).all(|output| !matches!(output, Output::Dial(_))));
+}
+
+#[test]
+fn newcomers_between_two_reports_are_sent_to_different_places() {
+    let config = Config { improve: false, ..Config::default() };
+    let mut net = Net::new(&config, channel(1, 1), 2);
+    let [a, b] = [1, 1].map(|count| net.join(&config, count));
+    net.pass(1.5);
+    // At once: no report comes in between.
+    let newcomers = [net.join(&config, 0), net.join(&config, 0)];
+    let mut parents = newcomers.map(|node| net.parent(node, 0));
+    parents.sort_unstable();
+    assert_eq!(parents, [Some(a), Some(b)]);
+    let asked = newcomers.map(|node| net.count(node, |o| matches!(o, Output::Tell(_, Message::Join(_)))));
+    assert_eq!(asked, [2, 2], "the source, and the place that it named");
+}
+
+#[test]
+fn the_slower_the_stream_the_rarer_are_beats_and_a_silent_node_is_still_left() {
+    let beats = |rate: f64| {
+        let config = Config::default();
+        let slow = Channel { stripe_bytes_per_s: rate, ..channel(1, 1) };
+        let mut relay = Relay::source(Time::from_secs_f64(1.0), config, NodeId(1), 6881, slow);
+        let mut now = Time::from_secs_f64(1.0);
+        relay.handle(now, Input::Incoming(PeerKey(1), addr(1)));
+        let hello = Hello { node: NodeId(2), port: 1, ..Default::default() };
+        relay.handle(now, Input::Heard(PeerKey(1), Message::Hello(hello)));
+        let (mut beats, mut closed) = (0, None);
+        while now < Time::from_secs_f64(61.0) {
+            now = relay.next_timeout();
+            relay.handle(now, Input::Timeout);
+            while let Some(output) = relay.poll() {
+                beats += usize::from(matches!(output, Output::Tell(_, Message::Beat(_))));
+                closed = closed.or(matches!(output, Output::Close(_)).then_some(now.as_secs_f64() - 1.0));
+            }
+        }
+        (beats, closed.expect("the node is silent"))
+    };
+    let (fast, slow) = (beats(50_000.0), beats(3_000.0));
+    assert!((3..=5).contains(&fast.0) && (3.0..4.1).contains(&fast.1), "{fast:?}");
+    assert!((3..=5).contains(&slow.0) && (16.0..23.0).contains(&slow.1), "{slow:?}");
 }

@@ -31,6 +31,7 @@ impl Node {
                     None => format!("{group}?"),
                 },
                 Output::Skip { from, to } => format!("{from}>{to}"),
+                Output::Unneeded { below } => format!("<{below}"),
                 Output::Ended => "end".to_owned(),
             });
         }
@@ -58,6 +59,12 @@ impl Node {
 
     fn said(&mut self) -> String {
         std::mem::take(&mut self.said).join(" ")
+    }
+
+    /// What was said but for wanted packets.
+    fn played(&mut self) -> String {
+        self.said.retain(|said| !said.contains('?'));
+        self.said()
     }
 }
 
@@ -92,9 +99,9 @@ fn the_first_group_is_a_margin_older_than_the_newest() {
     // The newest come first, as from a parent that passes on what it gets.
     node.whole(30..32);
     assert_eq!(node.said(), "");
-    // Then those that it had: the player begins there.
+    // Then those that it had: the player begins there. What it lacks at that is asked for.
     node.whole(20..30);
-    assert_eq!(node.said(), "20 21 22 23 24 25 26 27 28 29 30 31");
+    assert_eq!(node.said(), "21? 22? 23? 24? 25? 26? 27? 28? 29? 20 21 22 23 24 25 26 27 28 29 30 31");
 }
 
 #[test]
@@ -129,6 +136,87 @@ fn packets_are_wanted_after_half_a_margin_and_then_again() {
 }
 
 #[test]
+fn a_group_is_wanted_soon_after_a_later_one_is_complete() {
+    let mut node = Node::new();
+    node.whole(10..12);
+    node.arrives(12, 0);
+    node.passes(100);
+    node.said();
+    node.whole(13..14);
+    node.passes(149);
+    assert_eq!(node.said(), "");
+    node.passes(1);
+    assert_eq!(node.said(), "12?1-1");
+    node.passes(250);
+    assert_eq!(node.said(), "12?1-1", "and again");
+    // What was sent before the node came does not come by itself, and is asked for at once.
+    let mut node = Node::with(Config { margin_s: 1.0, ..Config::default() });
+    node.arrives(20, 0);
+    node.whole(10..12);
+    node.arrives(20, 1);
+    let said = node.said();
+    assert!((12..20).all(|group| said.matches(&format!("{group}?")).count() == 1), "{said}");
+    node.passes(100);
+    assert_eq!(node.said(), "");
+}
+
+#[test]
+fn a_newcomer_begins_with_the_newest_restart_group_that_is_a_margin_old_whatever_a_parent_names() {
+    // A parent that is behind names group 10, when 58 is new.
+    let mut node = Node::with(Config { margin_s: 1.0, ..Config::default() });
+    node.whole(10..11);
+    node.arrives(58, 0);
+    let said = node.said();
+    assert!((11..58).all(|group| said.contains(&format!("{group}?"))), "nothing better is known: {said}");
+    // Another names 40, and a third 50, which is not old enough yet.
+    node.arrives(40, 0);
+    node.arrives(50, 0);
+    assert_eq!(node.said(), "<40", "the past before is not needed");
+    node.passes(250);
+    let asked: Vec<String> = node.said().split(' ').map(|said| said.split('?').next().unwrap().to_owned()).collect();
+    assert_eq!(asked, (40..58).map(|group| group.to_string()).collect::<Vec<_>>());
+    node.whole(40..58);
+    assert!(node.said().starts_with("40 41 42"));
+}
+
+#[test]
+fn a_player_begins_once_the_rest_of_the_past_comes_before_it_is_played() {
+    // The past of a second comes group by group, each after so many milliseconds of the 100 that it
+    // lasts.
+    let began = |each_ms: u64| {
+        let mut node = Node::with(Config::default());
+        node.arrives(22, 0);
+        for group in 10..22 {
+            node.passes(each_ms);
+            node.whole(group..group + 1);
+            if !node.played().is_empty() {
+                return group;
+            }
+        }
+        99
+    };
+    // At five times the pace of the player, little is awaited; at two thirds of it, half.
+    assert_eq!([20, 100, 150].map(began), [11, 13, 16]);
+    // If it is too slow, the player begins with the next restart group, which needs none of it.
+    let mut node = Node::with(Config::default());
+    node.arrives(22, 0);
+    node.whole(10..11);
+    for group in 23..41 {
+        node.passes(100);
+        node.whole(group..group + 1);
+    }
+    assert!(node.played().starts_with("30 31"));
+    // Without one, its time is over at last.
+    let mut node = Node::with(Config::default());
+    node.arrives(40, 0);
+    node.whole(10..11);
+    node.passes(3999);
+    assert_eq!(node.played(), "");
+    node.passes(1);
+    assert!(node.played().starts_with("10"));
+}
+
+#[test]
 fn a_group_that_is_lost_is_given_up_for_the_newest_restart_that_is_a_margin_old() {
     let mut node = Node::with(Config::default());
     node.whole(10..12);
@@ -143,6 +231,62 @@ fn a_group_that_is_lost_is_given_up_for_the_newest_restart_that_is_a_margin_old(
     node.whole(12..13);
     node.whole(55..56);
     assert_eq!(node.said(), "55");
+}
+
+/// Returns a node that was without its line for eight seconds, after group 99. Then a new group comes each
+/// 100 ms, and one of the past each `past_ms`, until none is missing or one was given up.
+fn after_an_interruption(past_ms: u64) -> (Node, u64) {
+    let mut node = Node::with(Config::default());
+    node.whole(80..100);
+    node.passes(8000);
+    node.said();
+    let (mut past, mut took_ms) = (100_u64, 0_u64);
+    while past < 180 + took_ms / 100 && took_ms < 60_000 {
+        if took_ms.is_multiple_of(100) {
+            node.whole(180 + took_ms / 100..181 + took_ms / 100);
+        }
+        if took_ms.is_multiple_of(past_ms) {
+            node.whole(past..past + 1);
+            past += 1;
+        }
+        if node.said.iter().any(|said| said.contains('>')) {
+            break;
+        }
+        node.passes(10);
+        took_ms += 10;
+    }
+    (node, took_ms)
+}
+
+#[test]
+fn after_an_interruption_nothing_is_lost_if_the_past_comes_as_fast_as_it_is_played() {
+    for past_ms in [10, 50, 90] {
+        let (mut node, took_ms) = after_an_interruption(past_ms);
+        let played = node.played();
+        assert!(!played.contains('>'), "{played}");
+        let newest = 180 + (took_ms - 1) / 100;
+        assert_eq!(played.split(' ').count() as u64, newest - 99, "all since the interruption, to the newest");
+        assert!(took_ms > 8 * past_ms);
+    }
+}
+
+#[test]
+fn a_past_that_comes_slower_than_it_is_played_is_given_up_once_the_player_has_waited_for_long() {
+    // It plays half of the time, and waits the other half, which is to be no more than two seconds.
+    let (mut node, took_ms) = after_an_interruption(200);
+    assert!((3800..=4200).contains(&took_ms), "{took_ms} ms");
+    let (played, newest) = (node.played(), 180 + took_ms / 100);
+    let (_, to) = played.split_once('>').unwrap();
+    let to: u64 = to.split(' ').next().unwrap().parse().unwrap();
+    assert!((newest - 20..=newest - 10).contains(&to), "{to} of {newest}");
+    // The reserve is gone: what is lost next is given up as soon as ever.
+    node.whole(newest + 1..newest + 2);
+    node.whole(newest + 3..newest + 40);
+    node.said();
+    node.passes(1990);
+    assert!(!node.played().contains('>'));
+    node.passes(20);
+    assert!(node.played().contains('>'));
 }
 
 #[test]
@@ -167,7 +311,7 @@ fn a_receiver_resumes_by_number_and_awaits_what_it_lacks() {
     let mut node = Node::new();
     node.tell(Input::Resume(13));
     node.whole(15..17);
-    node.passes(500);
+    node.passes(300);
     assert_eq!(node.said(), "13? 14?");
     node.whole(13..15);
     assert_eq!(node.said(), "13 14 15 16");

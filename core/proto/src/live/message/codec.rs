@@ -1,12 +1,14 @@
 //! The bytes of the messages: big-endian numbers, lists and options with a byte in front.
 
 use super::{
-    Accept, BadMessage, Beat, Coordinate, Down, From, Hello, Join, MAX_LIVE_BYTES, MAX_NODES, MAX_PART_BYTES, MAX_PATH,
-    MAX_ROUTE, MAX_TARGETS, MAX_WANTED, Message, NodeId, Redirect, Stripes, Target, Up, Wanted, Why,
+    Accept, BadMessage, Beat, Call, Coordinate, Down, From, Hello, Join, MAX_LIVE_BYTES, MAX_NODES, MAX_PART_BYTES,
+    MAX_PATH, MAX_ROUTE, MAX_TARGETS, MAX_WANTED, Message, NodeId, Redirect, Stripes, Target, Up, Wanted, Why,
 };
 use crate::compact;
-use crate::live::{MAX_PACKETS, Packet};
+use crate::live::minute::MINUTE_BYTES;
+use crate::live::{MAX_MINUTES, MAX_PACKETS, Packet, SignedMinute};
 use bytes::{Buf, BufMut, Bytes};
+use std::net::SocketAddr;
 
 const WHYS: [Why; 7] = [Why::Full, Why::Leaving, Why::Replaced, Why::Slow, Why::Spread, Why::Dry, Why::Loop];
 
@@ -56,6 +58,15 @@ impl Message {
                 });
             }
             Message::NeedHead => out.put_u8(10),
+            Message::Call(call) => {
+                out.put_u8(11);
+                out.put_u64(call.node.0);
+                put_option(&mut out, call.caller, put_address);
+            }
+            Message::Minutes(minutes) => {
+                out.put_u8(12);
+                put_list(&mut out, minutes, |out, minute| minute.put(out));
+            }
         }
         out
     }
@@ -103,6 +114,8 @@ impl Message {
                 Ok(Wanted { group: u64_of(bytes)?, packets: stripes_of(bytes)? })
             })?),
             10 => Message::NeedHead,
+            11 => Message::Call(Call { node: node_of(&mut bytes)?, caller: option_of(&mut bytes, address_of)? }),
+            12 => Message::Minutes(list_of(&mut bytes, MAX_MINUTES, minute)?),
             _ => return Ok(None),
         };
         // A later version of a message may be longer.
@@ -230,10 +243,14 @@ fn put_target(out: &mut Vec<u8>, target: &Target) {
     out.put_u64(target.node.0);
     out.put_u8(target.depth);
     out.put_u16(target.free);
-    let mut addr = Vec::with_capacity(18);
-    compact::put(&mut addr, target.addr);
-    out.put_u8(addr.len() as u8);
-    out.put_slice(&addr);
+    put_address(out, target.addr);
+}
+
+fn put_address(out: &mut Vec<u8>, addr: SocketAddr) {
+    let mut compact = Vec::with_capacity(compact::V6_BYTES);
+    compact::put(&mut compact, addr);
+    out.put_u8(compact.len() as u8);
+    out.put_slice(&compact);
 }
 
 fn put_option<T>(out: &mut Vec<u8>, value: Option<T>, put: impl FnOnce(&mut Vec<u8>, T)) {
@@ -247,6 +264,10 @@ fn put_option<T>(out: &mut Vec<u8>, value: Option<T>, put: impl FnOnce(&mut Vec<
 fn put_list<T>(out: &mut Vec<u8>, list: &[T], put: impl Fn(&mut Vec<u8>, &T)) {
     out.put_u8(list.len() as u8);
     list.iter().for_each(|item| put(out, item));
+}
+
+fn minute(bytes: &mut Bytes) -> Result<SignedMinute, BadMessage> {
+    if bytes.len() < MINUTE_BYTES { Err(SHORT) } else { SignedMinute::read(bytes).ok_or(FIELD) }
 }
 
 fn u8_of(bytes: &mut Bytes) -> Result<u8, BadMessage> {
@@ -293,12 +314,16 @@ fn coordinate_of(bytes: &mut Bytes) -> Result<Coordinate, BadMessage> {
 
 fn target_of(bytes: &mut Bytes) -> Result<Target, BadMessage> {
     let (node, depth, free) = (node_of(bytes)?, u8_of(bytes)?, u16_of(bytes)?);
+    Ok(Target { node, addr: address_of(bytes)?, depth, free })
+}
+
+fn address_of(bytes: &mut Bytes) -> Result<SocketAddr, BadMessage> {
     let addr = match u8_of(bytes)? {
         6 => compact::v4(&take::<6>(bytes)?).next(),
         18 => Some(compact::one_v6(&take::<18>(bytes)?)),
         _ => None,
     };
-    Ok(Target { node, addr: addr.ok_or(FIELD)?, depth, free })
+    addr.ok_or(FIELD)
 }
 
 fn take<const N: usize>(bytes: &mut Bytes) -> Result<[u8; N], BadMessage> {

@@ -10,7 +10,7 @@ mod codec;
 mod tests;
 
 use super::packet::MAX_MESSAGE_BYTES;
-use super::{MAX_PACKETS, Packet};
+use super::{MAX_PACKETS, Packet, SignedMinute};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -136,7 +136,8 @@ pub struct Hello {
 /// With which packets a new parent begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// Those of the group with which a player begins: a restart group that is a margin old.
+    /// Those of the newest restart group that is half a margin old: a player begins there once it is
+    /// a margin old.
     Start,
     /// Those of this group: the first of which the stripe's packet is missing.
     Group(u64),
@@ -233,8 +234,8 @@ pub struct Up {
     pub places: u16,
     /// The node with a free place that is nearest to the source.
     pub best: Option<Target>,
-    /// The node with a child that feeds nobody, nearest to the source: a newcomer that gives can
-    /// take that child's place.
+    /// The node, nearest to the source, with a child that feeds few: a newcomer that feeds at least
+    /// twice as many can take that child's place. `free` is the number that the child feeds.
     pub step: Option<Target>,
 }
 
@@ -281,6 +282,16 @@ pub struct Wanted {
     pub packets: Stripes,
 }
 
+/// A request that a node dial another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The node that is called, or the caller.
+    pub node: NodeId,
+    /// Where the receiver is to dial the caller. `None` if the receiver is to pass the call on to
+    /// the node.
+    pub caller: Option<SocketAddr>,
+}
+
 /// A message between two nodes of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -312,6 +323,10 @@ pub enum Message {
     Want(Vec<Wanted>),
     /// Request for the head.
     NeedHead,
+    /// A call through a neighbour of both to a node that cannot be dialled.
+    Call(Call),
+    /// Minutes of the archive, not verified yet.
+    Minutes(Vec<SignedMinute>),
 }
 
 /// The reason why a message is refused.

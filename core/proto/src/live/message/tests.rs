@@ -6,10 +6,17 @@ fn target(node: u64, addr: &str) -> Target {
     Target { node: NodeId(node), addr: addr.parse().unwrap(), depth: 2, free: 9 }
 }
 
+fn minute(number: u32) -> SignedMinute {
+    let info_hash = crate::InfoHash([9; 20]);
+    let minute = crate::live::Minute { number, first: 5, end: 9, length: 77, info_hash, ..Default::default() };
+    minute.sign(&crate::live::SourceKey::from_seed(&[1; 32]))
+}
+
 /// One message of each type, with every list filled.
 fn examples() -> Vec<Message> {
     let at = Coordinate { x: -301, y: 42, height: 17, error: 250 };
     let targets = vec![target(5, "192.0.2.7:6881"), target(6, "[2001:db8::7]:443")];
+    let caller = targets[1].addr;
     vec![
         Message::Hello(Hello { version: 1, node: NodeId(9), port: 6881, source: true, coordinate: at }),
         Message::Head { part: 1, parts: 3, bytes: Bytes::from_static(b"head") },
@@ -54,6 +61,9 @@ fn examples() -> Vec<Message> {
         }),
         Message::Want(vec![Wanted { group: 5, packets: Stripes(0b101) }]),
         Message::NeedHead,
+        Message::Call(Call { node: NodeId(7), caller: None }),
+        Message::Call(Call { node: NodeId(7), caller: Some(caller) }),
+        Message::Minutes(vec![minute(3), minute(4)]),
     ]
 }
 

@@ -10,7 +10,7 @@ use super::{HttpConfig, Server};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use playswarm::metainfo::{FileEntry, InfoHash, Metainfo};
-use playswarm::{Error, Event, Playhead, Result, SeekPoint, Timeline, TorrentStatus};
+use playswarm::{Error, Event, Playhead, Result, SeekPoint, SourceStatus, Timeline, TorrentStatus};
 use playswarm_media::Indexer;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -123,6 +123,10 @@ impl Library for Shelf {
     }
     fn status(&self) -> TorrentStatus {
         let mut status = TorrentStatus::default();
+        let mut source = SourceStatus::default();
+        (source.url, source.state) = ("http://h.example/<f>".to_owned(), "refused");
+        (source.message, source.downloaded_bytes) = (Some("it is gone".to_owned()), 7);
+        status.sources = vec![source];
         status.info_hash = self.torrent.info_hash;
         status.name.clone_from(&self.torrent.name);
         status.total_bytes = self.torrent.total_bytes();
@@ -658,6 +662,11 @@ async fn status_is_json_and_metrics_are_prometheus_text() {
     let labels = format!("info_hash=\"{}\",name=\"a \\\"show\\\"\\n<b>\"", "ab".repeat(20));
     assert!(text.contains(&format!("playswarm_wasted_bytes_total{{{labels},reason=\"failed\"}} 3\n")), "{text}");
     assert!(text.contains(&format!("playswarm_http_sent_bytes_total{{{labels}}} 100\n")), "{text}");
+    assert!(text.contains(&format!("playswarm_sources{{{labels},state=\"refused\"}} 1\n")), "{text}");
+    assert!(text.contains(&format!("playswarm_sources_downloaded_bytes_total{{{labels}}} 7\n")), "{text}");
+    let page = get(&server, "/", &[]).await;
+    let page = std::str::from_utf8(&page.body).unwrap();
+    assert!(page.contains("<li>http://h.example/&lt;f&gt; <small>refused: it is gone</small>"), "{page}");
     // Each sample belongs to the family announced just before it, and each family is announced
     // once.
     let (mut family, mut seen) = ("", Vec::new());

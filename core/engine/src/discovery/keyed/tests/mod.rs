@@ -5,16 +5,18 @@ mod hostile;
 
 use super::*;
 use crate::config::Config;
+use crate::network::Network;
 use mainline::Testnet;
 use playswarm_tests::peers::{dht_net::DhtNet, fresh_ip};
 use playswarm_tests::requirement;
 use std::net::{IpAddr, Ipv6Addr};
-use tokio::time::{sleep, timeout};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
 
 /// Creates a session on a DHT, with its port at 127.0.0.1.
 fn on_dht(bootstrap: &[String], port: u16) -> Arc<Shared> {
     let config = Config { dht: true, dht_bootstrap: bootstrap.to_vec(), ..Config::offline(".") };
-    Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], port))).unwrap()
+    Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], port)), Network::open()).unwrap()
 }
 
 async fn testnet() -> Testnet {
@@ -53,11 +55,11 @@ async fn a_lookup_of_a_key_finds_the_announcers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operation_without_a_network_fails_and_without_a_dht_is_none() {
     let nobody = Config { dht: true, dht_bootstrap: vec!["127.0.0.1:1".into()], ..Config::offline(".") };
-    let shared = Shared::start(&nobody, "127.0.0.1:5010".parse().unwrap()).unwrap();
+    let shared = Shared::start(&nobody, "127.0.0.1:5010".parse().unwrap(), Network::open()).unwrap();
     for announce in [None, Some(5010)] {
         assert_eq!(to_the_end(shared.key_operation([5; 20], announce).unwrap()).await, (vec![], false));
     }
-    let without = Shared::start(&Config::offline("."), "127.0.0.1:5011".parse().unwrap()).unwrap();
+    let without = Shared::start(&Config::offline("."), "127.0.0.1:5011".parse().unwrap(), Network::open()).unwrap();
     assert!(!without.has_dht());
     assert!(without.key_operation([5; 20], None).is_none());
 }
@@ -109,7 +111,7 @@ async fn on_200_real_nodes_each_announcement_is_found_by_another_viewer() {
         let announcing = tokio::spawn(to_the_end(first.key_operation(key, Some(5013)).unwrap()));
         // The other viewer searches all the time, like one that starts meanwhile.
         'looking: loop {
-            assert!(begun.elapsed() < OPERATION, "announcement {n} was not found");
+            assert!(begun.elapsed() < QUERY, "announcement {n} was not found");
             let mut looking = second.key_operation(key, None).unwrap();
             while let Some(news) = looking.recv().await {
                 match news {

@@ -1,0 +1,465 @@
+//! One lane: the task that serves a connection to a source.
+//!
+//! The torrent sees a peer: it sends requests and cancels, and gets blocks, rejects and bitfields. A
+//! lane stays while its server closes connections, as many do after each answer or a pause.
+
+use super::Known;
+use super::dial::{Wire, dial, why_io};
+use crate::swarm::driver::Swarm;
+use crate::swarm::links::Orders;
+use bytes::BytesMut;
+use playswarm_logic::PeerKey;
+use playswarm_logic::picker::Manner;
+use playswarm_logic::sources::{After, End, Gets, Rest};
+use playswarm_logic::torrent::{Admission, Disconnect, Input, Source};
+use playswarm_proto::http_range::{Event, Refusal, Remedy, RequestId};
+use playswarm_proto::printable;
+use playswarm_proto::wire::Message;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Manner in which a server is asked at first: with eight requests under way.
+const PIPELINED: Manner = Manner::Ranges { depth: 8, least_bytes: 32 << 10, most_bytes: MOST_BYTES as u32 };
+/// Manner for a server that closes the connection after an answer. Fewer requests are fewer
+/// connections.
+const ONE_BY_ONE: Manner = Manner::Ranges { depth: 1, least_bytes: 1 << 20, most_bytes: MOST_BYTES as u32 };
+/// Most bytes of one request.
+const MOST_BYTES: u64 = 4 << 20;
+/// Number of answers within which a server that closes a connection does so by intention. Others
+/// end it after a hundred requests or more.
+const FEW_ANSWERS: u32 = 8;
+/// Time over which the rate of a server is judged while it owes bytes.
+const JUDGED: Duration = Duration::from_secs(20);
+/// Least bytes that must come in that time, 1 KiB a second.
+const LEAST_BYTES: u64 = 20 << 10;
+/// Pause after which an idle connection is closed, as most servers would.
+const IDLE: Duration = Duration::from_secs(60);
+/// Longest time until the server takes a request.
+const STUCK: Duration = Duration::from_secs(20);
+/// Number of times in a row that a connection may break, or an answer end, before it gave
+/// [`FEW_BYTES`].
+const MAX_BREAKS: u32 = 2;
+/// Fewest bytes for which a request is worth its round trip.
+const FEW_BYTES: u64 = 16 << 10;
+/// Most bytes read at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// A lane.
+pub(super) struct Lane {
+    swarm: Arc<Swarm>,
+    known: Arc<Known>,
+    key: PeerKey,
+    orders: Orders,
+    gets: Gets,
+    wire: Option<Wire>,
+    depth: usize,
+    /// Number of times in a row that the connection broke, or an answer ended, after few bytes.
+    breaks: u32,
+    /// Bytes of the file that came with this answer.
+    came: u64,
+    /// Time for which the server owed bytes, and the bytes of the file that came meanwhile.
+    owed: (Duration, u64),
+    /// Messages for the torrent.
+    said: Vec<Message>,
+    input: BytesMut,
+}
+
+impl Lane {
+    /// Connects to a source, and adds it to the torrent.
+    pub(super) async fn open(swarm: Arc<Swarm>, known: Arc<Known>) -> Result<Lane, End> {
+        let full = || End::Failed("this process has reached its limit on open files and connections".to_owned());
+        let place = swarm.transport.sockets.take().ok_or_else(full)?;
+        let (url, named_by, server) = {
+            let site = known.site.lock();
+            let (url, named_by) = site.first();
+            (url, named_by, printable::line(site.url().host_str().unwrap_or_default()).into_owned())
+        };
+        let is_typed = swarm.sources.is_typed(&known, &url);
+        let wire = dial(swarm.shared.network(), &url, named_by, is_typed, &known.answered).await?;
+        let source = Source {
+            host: known.host,
+            origin: swarm.sources.origin(known.key),
+            addr: wire.addr,
+            server,
+            manner: PIPELINED,
+            rtt: wire.rtt,
+            bits: known.site.lock().bits(),
+        };
+        let (handle, orders) = Orders::new(place, &swarm.cancel);
+        let admission = swarm.enter_with(
+            |torrent, now| torrent.connect_source(now, &source),
+            |links, admission| {
+                if let Admission::Joined(key) = admission {
+                    links.insert(*key, handle);
+                }
+            },
+        );
+        let Admission::Joined(key) = admission else { return Err(End::Unwanted) };
+        known.lanes.lock().push(key);
+        swarm.sources.book.lock().joined(known.key);
+        Ok(Lane {
+            swarm,
+            known,
+            key,
+            orders,
+            gets: Gets::default(),
+            wire: Some(wire),
+            depth: depth(PIPELINED),
+            breaks: 0,
+            came: 0,
+            owed: (Duration::ZERO, 0),
+            said: Vec::new(),
+            input: BytesMut::new(),
+        })
+    }
+
+    /// Serves the lane until it ends.
+    pub(super) async fn run(mut self) -> End {
+        let closed = self.orders.closed();
+        let ended = loop {
+            let turn = tokio::select! {
+                biased;
+                () = closed.cancelled() => break None,
+                turn = self.turn() => turn,
+            };
+            if let Err(end) = turn {
+                break Some(end);
+            }
+        };
+        let end = ended.unwrap_or_else(|| self.dismissed());
+        let why = match &end {
+            End::Failed(why) | End::Busy(why, _) | End::Useless(why) => why.clone(),
+            End::Idle | End::Unwanted => "the connection is closed".to_owned(),
+        };
+        self.known.lanes.lock().retain(|key| *key != self.key);
+        self.swarm.tell(Input::Disconnected(self.key, Disconnect::Closed(why)));
+        end
+    }
+
+    /// Returns why the torrent closed this lane.
+    fn dismissed(&self) -> End {
+        let is_banned = self.swarm.look(|torrent, now| torrent.is_host_banned(now, self.known.host));
+        match () {
+            () if self.swarm.cancel.is_cancelled() => End::Idle,
+            () if is_banned => End::Unwanted,
+            () => End::Failed("the torrent closed the connection".to_owned()),
+        }
+    }
+
+    /// Sends requests and messages, then handles the next order, answer or timeout.
+    async fn turn(&mut self) -> Result<(), End> {
+        self.send().await?;
+        self.say(false).await?;
+        let is_owed = self.gets.is_waiting();
+        let wait = if is_owed { JUDGED.saturating_sub(self.owed.0) } else { IDLE };
+        let began = Instant::now();
+        let (orders, wire, input) = (&mut self.orders, &mut self.wire, &mut self.input);
+        let read = async {
+            match wire {
+                Some(wire) => {
+                    input.reserve(READ_BYTES);
+                    wire.io.read_buf(input).await
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            order = orders.next() => {
+                self.owes(is_owed, began.elapsed())?;
+                if let Some(order) = order {
+                    self.take_orders(order);
+                }
+                Ok(())
+            }
+            read = read => {
+                let took = began.elapsed();
+                self.hear(read).await?;
+                self.owes(is_owed, took)
+            }
+            () = tokio::time::sleep(wait) => {
+                self.owes(is_owed, began.elapsed())?;
+                if is_owed { Ok(()) } else { self.rest() }
+            }
+        }
+    }
+
+    /// Counts the time for which the server owed bytes. Heads of answers are none.
+    fn owes(&mut self, is_owed: bool, took: Duration) -> Result<(), End> {
+        if is_owed {
+            self.owed.0 += took;
+        }
+        if self.owed.0 < JUDGED {
+            return Ok(());
+        }
+        match std::mem::take(&mut self.owed).1 {
+            0 => Err(End::Failed(format!("the server sent nothing for {} s; others are asked", JUDGED.as_secs()))),
+            bytes if bytes < LEAST_BYTES => {
+                Err(End::Failed("the server sends less than 1 KiB a second; others are asked".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes an idle connection. A lane beside others ends with it.
+    fn rest(&mut self) -> Result<(), End> {
+        self.wire = None;
+        if self.known.lanes.lock().len() > 1 { Err(End::Idle) } else { Ok(()) }
+    }
+
+    fn take_orders(&mut self, first: Message) {
+        // The requests of one decision come together: the links are locked until the last one.
+        self.swarm.with_links(|_| {});
+        let site = self.known.site.lock();
+        let mut next = Some(first);
+        while let Some(order) = next {
+            match order {
+                Message::Request(span) => self.gets.request(&site, span),
+                Message::Cancel(span) => self.said.extend(self.gets.cancel(span)),
+                _ => {}
+            }
+            next = self.orders.now();
+        }
+    }
+
+    /// Sends requests, as many as may be under way. Connects if need be.
+    async fn send(&mut self) -> Result<(), End> {
+        loop {
+            let under_way = self.wire.as_ref().map_or(0, |wire| wire.talk.outstanding());
+            if under_way >= self.depth {
+                break;
+            }
+            let next = self.gets.next(&self.known.site.lock(), MOST_BYTES, &mut self.said);
+            let Some((named_by, request)) = next.and_then(|place| Some((place.named_by, place.request?))) else {
+                break;
+            };
+            let fits = |wire: &Wire| wire.talk.takes_requests() && wire.leads_to(request.url());
+            match &mut self.wire {
+                Some(wire) if fits(wire) => {
+                    if let Some(id) = wire.talk.request(request) {
+                        self.gets.sent(id);
+                    }
+                }
+                // Another server, after this one has answered.
+                Some(_) if self.gets.is_waiting() => break,
+                _ => {
+                    let is_typed = self.swarm.sources.is_typed(&self.known, request.url());
+                    self.wire = None;
+                    let network = self.swarm.shared.network();
+                    self.wire = Some(dial(network, request.url(), named_by, is_typed, &self.known.answered).await?);
+                }
+            }
+        }
+        let Some(wire) = &mut self.wire else { return Ok(()) };
+        let output = wire.talk.take_output();
+        if output.is_empty() {
+            return Ok(());
+        }
+        let sent = async {
+            wire.io.write_all(&output).await?;
+            wire.io.flush().await
+        };
+        match tokio::time::timeout(STUCK, sent).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => self.broke(&format!("sending to the server failed: {}", why_io(&e))),
+            Err(_) => self.broke("the server takes no requests"),
+        }
+    }
+
+    /// Handles bytes of the server, or the end of the connection.
+    async fn hear(&mut self, read: std::io::Result<usize>) -> Result<(), End> {
+        let mut failure = None;
+        let Some(wire) = &mut self.wire else { return Ok(()) };
+        match read {
+            Ok(0) => wire.talk.end_of_input(),
+            Ok(_) => wire.talk.feed(&self.input),
+            Err(e) => {
+                failure = Some(why_io(&e));
+                wire.talk.end_of_input();
+            }
+        }
+        let before = self.said.len();
+        self.input.clear();
+        let mut came = false;
+        let mut heard = Ok(());
+        while let Some(event) = self.wire.as_mut().and_then(|wire| wire.talk.next_event()) {
+            came |= matches!(event, Event::Data { .. });
+            heard = self.event(event, failure.as_deref());
+            if heard.is_err() {
+                break;
+            }
+        }
+        if self.wire.is_some() && self.gets.is_idle() {
+            self.wire.iter_mut().for_each(|wire| wire.answers = 0);
+        }
+        // Bytes before a failure are passed on: the torrent verifies them.
+        let progress = came && self.said.len() == before;
+        heard.and(self.say(progress).await)
+    }
+
+    fn event(&mut self, event: Event, failure: Option<&str>) -> Result<(), End> {
+        match event {
+            Event::Accepted { request, bytes, .. } => {
+                self.note_answer();
+                self.came = 0;
+                match self.gets.accepted(request, &bytes) {
+                    Ok(()) => Ok(()),
+                    Err(refusal) => self.refused(request, &refusal),
+                }
+            }
+            Event::Data { request, bytes, .. } => {
+                let length = bytes.len() as u64;
+                (self.came, self.owed.1) = (self.came + length, self.owed.1 + length);
+                if self.came >= FEW_BYTES {
+                    self.breaks = 0;
+                }
+                if let Some(file) = self.gets.file_of(request) {
+                    self.known.site.lock().served(file);
+                }
+                match self.gets.data(request, bytes, &mut self.said) {
+                    Rest::More => Ok(()),
+                    Rest::Unwanted => {
+                        self.begin_anew();
+                        Ok(())
+                    }
+                }
+            }
+            Event::End { request } => {
+                if let Some(wire) = &mut self.wire {
+                    wire.answers += 1;
+                }
+                if !self.gets.ended(request, &mut self.said) {
+                    return self.short();
+                }
+                self.breaks = 0;
+                Ok(())
+            }
+            Event::Refused { request, refusal } => self.refused(request, &refusal),
+            Event::Closed { unanswered } => self.closed(unanswered.is_empty(), failure),
+        }
+    }
+
+    /// Notes that a web server answers where the connection leads.
+    fn note_answer(&self) {
+        self.wire.iter().for_each(|wire| self.known.answered.note(wire.addr));
+    }
+
+    /// Handles the end of the connection.
+    fn closed(&mut self, is_answered: bool, failure: Option<&str>) -> Result<(), End> {
+        let answers = self.wire.as_ref().map_or(0, |wire| wire.answers);
+        if is_answered {
+            self.begin_anew();
+            return Ok(());
+        }
+        if answers == 0 {
+            return self.broke(failure.unwrap_or("the server closed the connection without an answer"));
+        }
+        if answers < FEW_ANSWERS {
+            self.ask_one_by_one();
+        }
+        self.begin_anew();
+        Ok(())
+    }
+
+    fn ask_one_by_one(&mut self) {
+        if self.depth > 1 {
+            self.depth = depth(ONE_BY_ONE);
+            self.swarm.tell(Input::SourceManner(self.key, ONE_BY_ONE));
+        }
+    }
+
+    /// Handles a complete answer with fewer bytes than requested: some servers limit ranges. The rest
+    /// comes over the same connection, unless other answers are under way there.
+    fn short(&mut self) -> Result<(), End> {
+        if self.came < FEW_BYTES {
+            self.breaks += 1;
+        }
+        if self.breaks > MAX_BREAKS {
+            let why = "the server sends only the first bytes of what is requested; others are asked";
+            return Err(End::Failed(why.to_owned()));
+        }
+        let may_go_on = |wire: &Wire| wire.talk.outstanding() == 0 && wire.talk.takes_requests();
+        self.ask_one_by_one();
+        if self.wire.as_ref().is_some_and(may_go_on) {
+            self.gets.reset(&self.known.site.lock(), &mut self.said);
+        } else {
+            self.begin_anew();
+        }
+        Ok(())
+    }
+
+    /// Handles an answer that is of no use.
+    fn refused(&mut self, request: RequestId, refusal: &Refusal) -> Result<(), End> {
+        let why = refusal.to_string();
+        match refusal.remedy() {
+            Remedy::Wait(after) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                return Err(End::Busy(why, after.map(|after| after.wait(now))));
+            }
+            Remedy::Reconnect => return self.broke(&why),
+            Remedy::Follow(_) => self.note_answer(),
+            Remedy::GiveUp => {}
+        }
+        let class = self.wire.as_ref().map(|wire| wire.class);
+        let (Some(file), Some(class)) = (self.gets.file_of(request), class) else { return self.broke(&why) };
+        let after = self.known.site.lock().refused(file, refusal, class);
+        match after {
+            After::Again => {}
+            After::Useless if matches!(refusal, Refusal::Moved { .. }) => {
+                return Err(End::Useless(Refusal::TooManyRedirects.to_string()));
+            }
+            After::Useless => return Err(End::Useless(why)),
+            After::Lacks => {
+                let bits = self.known.site.lock().bits();
+                self.said.extend(bits.map(|bits| Message::Bitfield(bits.as_bytes().to_vec().into())));
+                self.swarm.sources.book.lock().lacks(self.known.key, why);
+            }
+        }
+        self.begin_anew();
+        Ok(())
+    }
+
+    /// Notes that the connection broke. It is opened again, unless that was of no use before.
+    fn broke(&mut self, why: &str) -> Result<(), End> {
+        self.breaks += 1;
+        if self.breaks > MAX_BREAKS {
+            return Err(End::Failed(why.to_owned()));
+        }
+        self.begin_anew();
+        Ok(())
+    }
+
+    /// Closes the connection. What is missing is requested over the next one.
+    fn begin_anew(&mut self) {
+        self.wire = None;
+        self.gets.reset(&self.known.site.lock(), &mut self.said);
+    }
+
+    /// Passes messages to the torrent. `progress` says that part of a block came.
+    async fn say(&mut self, progress: bool) -> Result<(), End> {
+        if self.said.is_empty() && !progress {
+            return Ok(());
+        }
+        let mut said = std::mem::take(&mut self.said);
+        let swarm = self.swarm.clone();
+        let heard = swarm.receive(self.key, &mut said, progress);
+        said.clear();
+        self.said = said;
+        let heard = heard.map_err(|why| End::Failed(format!("the torrent refused its answers: {why:?}")))?;
+        if heard.bytes > 0 {
+            self.known.downloaded.fetch_add(heard.bytes, Ordering::Relaxed);
+            swarm.sources.book.lock().served(self.known.key);
+            swarm.rates.downloaded(heard.bytes).await;
+        }
+        Ok(())
+    }
+}
+
+/// Returns how many requests may be under way.
+fn depth(manner: Manner) -> usize {
+    match manner {
+        Manner::Ranges { depth, .. } => usize::from(depth),
+        Manner::Blocks { .. } => 1,
+    }
+}

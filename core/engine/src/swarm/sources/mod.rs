@@ -1,0 +1,189 @@
+//! Sources over HTTP of a torrent: web seeds and mirrors (BEP 19).
+//!
+//! `playswarm_logic::sources` decides. Here are the task that dials when the book says so, the
+//! connections (`dial`), and the tasks that turn requests of the torrent into those of HTTP
+//! (`lane`). `metainfo` fetches the torrent file of a link.
+
+mod dial;
+mod lane;
+mod metainfo;
+
+use crate::metainfo::{Metainfo, WebSeeds};
+use crate::status::SourceStatus;
+use crate::swarm::driver::Swarm;
+use lane::Lane;
+use parking_lot::Mutex;
+use playswarm_logic::sources::{Book, Site, SourceKey, State};
+use playswarm_logic::torrent::{HostKey, Origin, Torrent};
+use playswarm_logic::{PeerKey, Time};
+use playswarm_proto::{AddressClass, printable};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
+use url::Url;
+
+/// Time between two looks whether more comes than is read.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The sources of a torrent. They are dialled once its content is known.
+#[derive(Default)]
+pub(super) struct Sources {
+    book: Mutex<Book>,
+    known: Mutex<BTreeMap<SourceKey, Arc<Known>>>,
+    /// Wakes the task that dials.
+    changed: Notify,
+}
+
+/// A source, as its lanes share it.
+pub(super) struct Known {
+    key: SourceKey,
+    host: HostKey,
+    site: Mutex<Site>,
+    lanes: Mutex<Vec<PeerKey>>,
+    answered: dial::Answered,
+    /// Bytes of blocks that came from it.
+    downloaded: AtomicU64,
+}
+
+impl Sources {
+    /// Returns how a source came to be known.
+    fn origin(&self, key: SourceKey) -> Origin {
+        self.book.lock().get(key).map_or(Origin::WebSeed, |entry| entry.origin)
+    }
+
+    /// Returns whether the user typed the server of a URL of a source.
+    fn is_typed(&self, known: &Known, url: &Url) -> bool {
+        let is_mirror = self.origin(known.key) == Origin::Mirror;
+        is_mirror && dial::is_same_server(known.site.lock().url(), url)
+    }
+
+    /// Adds the URL of a web seed.
+    fn add(&self, url: Url, named_by: AddressClass) {
+        self.book.lock().add(url, named_by, Origin::WebSeed);
+        self.changed.notify_one();
+    }
+
+    /// Adds the URL of a mirror. A source that is known becomes one.
+    pub(super) fn add_mirror(&self, url: Url) {
+        let mut book = self.book.lock();
+        match book.make_mirror(&url) {
+            Some(key) => self.known.lock().get(&key).iter().for_each(|known| known.site.lock().make_mirror()),
+            None => {
+                book.add(url, AddressClass::Loopback, Origin::Mirror);
+            }
+        }
+        drop(book);
+        self.changed.notify_one();
+    }
+
+    /// Adds the web seeds of a torrent or a link, and the mirrors among them.
+    pub(super) fn add_all(&self, seeds: &WebSeeds) {
+        for seed in seeds {
+            match seed.is_mirror {
+                true => self.add_mirror(seed.url.clone()),
+                false => self.add(seed.url.clone(), seed.named_by),
+            }
+        }
+    }
+
+    /// Returns the next source to be dialled.
+    fn next(&self, torrent: &Arc<Metainfo>, now: Time, is_short: bool) -> Option<Arc<Known>> {
+        let mut book = self.book.lock();
+        let key = book.next(now, is_short)?;
+        let entry = book.get(key)?;
+        let site = || Site::new(torrent.clone(), entry.url.clone(), entry.named_by);
+        let known = || Known {
+            key,
+            host: entry.host,
+            site: Mutex::new(site()),
+            lanes: Mutex::default(),
+            answered: dial::Answered::default(),
+            downloaded: AtomicU64::new(0),
+        };
+        Some(self.known.lock().entry(key).or_insert_with(|| Arc::new(known())).clone())
+    }
+
+    /// Returns the status of all sources.
+    pub(super) fn status(&self, torrent: &Torrent, now: Time) -> Vec<SourceStatus> {
+        let (book, known) = (self.book.lock(), self.known.lock());
+        let rate = |key: &PeerKey| torrent.picker().and_then(|picker| picker.peer(*key)?.rate_bytes_per_s);
+        book.entries()
+            .map(|(key, entry)| {
+                let known = known.get(&key);
+                // The sum of no numbers would be -0.
+                let rates =
+                    known.map(|known| known.lanes.lock().iter().filter_map(rate).fold(0.0, |all, one| all + one));
+                let is_banned = torrent.is_host_banned(now, entry.host);
+                let state = if is_banned { "banned" } else { entry.state(now).as_str() };
+                let waits = state == State::Waiting.as_str();
+                SourceStatus {
+                    url: printable::line(&printable::without_secrets(entry.url.as_str())).into_owned(),
+                    origin: entry.origin.as_str(),
+                    state,
+                    message: entry.error.clone(),
+                    lanes: entry.lanes(),
+                    rate_bytes_per_s: rates.unwrap_or_default(),
+                    downloaded_bytes: known.map_or(0, |known| known.downloaded.load(Ordering::Relaxed)),
+                    retry_s: waits.then(|| entry.not_before.since(now).as_secs_f64()),
+                }
+            })
+            .collect()
+    }
+}
+
+impl Swarm {
+    /// Adds a source that the user names.
+    pub(crate) fn add_source(&self, url: Url) {
+        self.sources.add_mirror(url);
+    }
+
+    /// Dials sources until the swarm is closed.
+    pub(super) async fn keep_sources(self: Arc<Self>) {
+        let (weak, cancel) = (Arc::downgrade(&self), self.cancel.clone());
+        drop(self);
+        loop {
+            let Some(swarm) = weak.upgrade() else { return };
+            swarm.dial_sources();
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = swarm.sources.changed.notified() => {}
+                () = tokio::time::sleep(LOOK), if swarm.has_sources() => {}
+            }
+        }
+    }
+
+    fn has_sources(&self) -> bool {
+        self.sources.book.lock().entries().next().is_some()
+    }
+
+    fn dial_sources(&self) {
+        let Some(content) = self.content().filter(|_| self.wrong.get().is_none()) else { return };
+        let (is_complete, is_short) =
+            self.look(|torrent, _| (torrent.is_complete(), torrent.picker().is_some_and(|picker| picker.is_short())));
+        if is_complete {
+            return;
+        }
+        while let Some(known) = self.sources.next(&content.torrent, self.now(), is_short) {
+            self.spawn_with(known, Swarm::run_lane);
+        }
+    }
+
+    /// Opens a lane to a source, and serves it until it ends.
+    async fn run_lane(self: Arc<Self>, known: Arc<Known>) {
+        let cancel = self.cancel.clone();
+        let joined = tokio::select! {
+            () = cancel.cancelled() => return,
+            joined = Lane::open(self.clone(), known.clone()) => joined,
+        };
+        let (was_lane, end) = match joined {
+            Ok(lane) => (true, lane.run().await),
+            Err(end) => (false, end),
+        };
+        let url = printable::without_secrets(known.site.lock().url().as_str());
+        tracing::debug!(url, was_lane, ?end, "a lane ended");
+        self.sources.book.lock().left(self.now(), known.key, was_lane, end);
+        self.sources.changed.notify_one();
+    }
+}

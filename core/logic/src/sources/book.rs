@@ -1,0 +1,273 @@
+//! The sources of a torrent: which one is dialled when, and what became of it.
+
+use crate::Time;
+use crate::torrent::{HostKey, Origin};
+use playswarm_proto::AddressClass;
+use playswarm_proto::metainfo::MAX_WEB_SEEDS;
+use std::time::Duration;
+use url::Url;
+
+/// Most sources of a torrent; the rest is ignored.
+pub const MAX_SOURCES: usize = 2 * MAX_WEB_SEEDS;
+/// Number of sources that are connected before any need is known. The others are standbys.
+const FIRST_SOURCES: usize = 4;
+/// Most lanes of a torrent.
+const MAX_LANES: usize = 16;
+/// Most lanes to one host, as browsers open. Servers often refuse more.
+const MAX_LANES_PER_HOST: usize = 4;
+/// Pause between two lanes that are opened because too little comes. A lane needs it to show what it
+/// delivers.
+const MORE_AFTER: Duration = Duration::from_secs(1);
+/// Pause before a further lane is tried after one failed while others serve. It may be that the
+/// server refuses as many, for as long as other clients use it.
+const FEWER_FOR: Duration = Duration::from_secs(60);
+/// Pause after the first failure. Each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// Longest pause after failures.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// A source, numbered by the book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceKey(pub usize);
+
+/// The state of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is not needed so far.
+    Standby,
+    /// It is being dialled.
+    Dialling,
+    /// It is connected.
+    Serving,
+    /// It failed or is busy, and is tried again later.
+    Waiting,
+    /// It is of no use, and is not tried again.
+    Refused,
+}
+
+impl State {
+    /// Returns the name that the status shows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Standby => "standby",
+            State::Dialling => "dialling",
+            State::Serving => "serving",
+            State::Waiting => "waiting",
+            State::Refused => "refused",
+        }
+    }
+}
+
+/// The reason for which a lane ended, or a dial failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing is wrong: it was not needed any more.
+    Idle,
+    /// The torrent does not want the host for now.
+    Unwanted,
+    /// It failed. Another attempt may succeed.
+    Failed(String),
+    /// It is busy, for as long as it says.
+    Busy(String, Option<Duration>),
+    /// It is of no use.
+    Useless(String),
+}
+
+/// A source.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// URL of a file, or of the folder that has the torrent's files.
+    pub url: Url,
+    /// Class of the address that named the URL.
+    pub named_by: AddressClass,
+    /// How it came to be known: [`Origin::WebSeed`] or [`Origin::Mirror`].
+    pub origin: Origin,
+    /// The host.
+    pub host: HostKey,
+    /// The last failure, as a sentence.
+    pub error: Option<String>,
+    /// Time before which it is not dialled.
+    pub not_before: Time,
+    is_refused: bool,
+    lanes: usize,
+    dialling: usize,
+    /// Time before which no further lane is dialled.
+    no_more_before: Time,
+    failures: u32,
+}
+
+impl Entry {
+    /// Returns the number of its lanes.
+    pub fn lanes(&self) -> usize {
+        self.lanes
+    }
+
+    /// Returns its state.
+    pub fn state(&self, now: Time) -> State {
+        match () {
+            () if self.lanes > 0 => State::Serving,
+            () if self.is_refused => State::Refused,
+            () if self.dialling > 0 => State::Dialling,
+            () if self.not_before > now => State::Waiting,
+            () => State::Standby,
+        }
+    }
+
+    fn in_use(&self) -> usize {
+        self.lanes + self.dialling
+    }
+}
+
+/// The sources of a torrent.
+#[derive(Debug, Default)]
+pub struct Book {
+    entries: Vec<Entry>,
+    /// Names of the hosts, by their keys.
+    hosts: Vec<String>,
+    /// Time at which a lane was last opened because too little came.
+    more_at: Option<Time>,
+}
+
+impl Book {
+    /// Adds a source. `None` if it is known already, or there are [`MAX_SOURCES`].
+    pub fn add(&mut self, url: Url, named_by: AddressClass, origin: Origin) -> Option<SourceKey> {
+        let is_known = self.entries.iter().any(|entry| entry.url == url);
+        if is_known || self.entries.len() >= MAX_SOURCES {
+            return None;
+        }
+        let host = self.host(&url);
+        self.entries.push(Entry {
+            url,
+            named_by,
+            origin,
+            host,
+            error: None,
+            not_before: Time::ZERO,
+            is_refused: false,
+            lanes: 0,
+            dialling: 0,
+            no_more_before: Time::ZERO,
+            failures: 0,
+        });
+        Some(SourceKey(self.entries.len() - 1))
+    }
+
+    /// Makes a known source a mirror, as the user names it. It is tried again, whatever it did before.
+    /// `None` if it is not known.
+    pub fn make_mirror(&mut self, url: &Url) -> Option<SourceKey> {
+        let at = self.entries.iter().position(|entry| entry.url == *url)?;
+        let entry = &mut self.entries[at];
+        (entry.origin, entry.named_by) = (Origin::Mirror, AddressClass::Loopback);
+        (entry.is_refused, entry.not_before, entry.failures, entry.error) = (false, Time::ZERO, 0, None);
+        Some(SourceKey(at))
+    }
+
+    /// Returns the key of a URL's host. Servers at different ports are different hosts.
+    fn host(&mut self, url: &Url) -> HostKey {
+        let port = url.port_or_known_default().unwrap_or_default();
+        let name = format!("{}:{port}", url.host_str().unwrap_or_default());
+        let at = self.hosts.iter().position(|known| *known == name).unwrap_or_else(|| {
+            self.hosts.push(name);
+            self.hosts.len() - 1
+        });
+        HostKey(at as u32)
+    }
+
+    /// Returns a source.
+    pub fn get(&self, key: SourceKey) -> Option<&Entry> {
+        self.entries.get(key.0)
+    }
+
+    /// Returns all sources, in the order in which they were added.
+    pub fn entries(&self) -> impl Iterator<Item = (SourceKey, &Entry)> {
+        self.entries.iter().enumerate().map(|(at, entry)| (SourceKey(at), entry))
+    }
+
+    /// Returns the next source to be dialled now, and counts it as being dialled. `is_short` says
+    /// that less comes than is read.
+    pub fn next(&mut self, now: Time, is_short: bool) -> Option<SourceKey> {
+        if self.entries.iter().map(Entry::in_use).sum::<usize>() >= MAX_LANES {
+            return None;
+        }
+        let used = self.entries.iter().filter(|entry| entry.in_use() > 0).count();
+        let may_dial_more = is_short && self.more_at.is_none_or(|at| now.since(at) >= MORE_AFTER);
+        if used >= FIRST_SOURCES && !may_dial_more {
+            return None;
+        }
+        let standby = self.indices(now).filter(|at| self.entries[*at].in_use() == 0);
+        // Hosts without a lane first, and those that failed least.
+        let standby = standby.min_by_key(|at| (self.lanes_to(self.entries[*at].host), self.entries[*at].failures, *at));
+        let further = || {
+            let may = |at: &usize| {
+                let entry = &self.entries[*at];
+                entry.lanes > 0 && entry.dialling == 0 && entry.no_more_before <= now
+            };
+            self.indices(now).filter(may).min_by_key(|at| (self.entries[*at].lanes, *at))
+        };
+        let at = standby.or_else(|| may_dial_more.then(further).flatten())?;
+        if is_short {
+            self.more_at = Some(now);
+        }
+        self.entries[at].dialling += 1;
+        Some(SourceKey(at))
+    }
+
+    /// Returns the sources that may be dialled.
+    fn indices(&self, now: Time) -> impl Iterator<Item = usize> + '_ {
+        let may = move |entry: &Entry| !entry.is_refused && entry.not_before <= now;
+        let all = self.entries.iter().enumerate().filter(move |(_, entry)| may(entry));
+        all.filter(|(_, entry)| self.lanes_to(entry.host) < MAX_LANES_PER_HOST).map(|(at, _)| at)
+    }
+
+    fn lanes_to(&self, host: HostKey) -> usize {
+        self.entries.iter().filter(|entry| entry.host == host).map(Entry::in_use).sum()
+    }
+
+    /// Notes that a dial led to a lane.
+    pub fn joined(&mut self, key: SourceKey) {
+        if let Some(entry) = self.entries.get_mut(key.0) {
+            entry.dialling = entry.dialling.saturating_sub(1);
+            entry.lanes += 1;
+        }
+    }
+
+    /// Notes that a source delivered. Earlier failures no longer count.
+    pub fn served(&mut self, key: SourceKey) {
+        if let Some(entry) = self.entries.get_mut(key.0) {
+            entry.failures = 0;
+        }
+    }
+
+    /// Notes that a source lacks a file, or has another one.
+    pub fn lacks(&mut self, key: SourceKey, why: String) {
+        if let Some(entry) = self.entries.get_mut(key.0) {
+            entry.error = Some(why);
+        }
+    }
+
+    /// Notes the end of a lane (`was_lane`), or of a dial that led to none.
+    pub fn left(&mut self, now: Time, key: SourceKey, was_lane: bool, end: End) {
+        let Some(entry) = self.entries.get_mut(key.0) else { return };
+        let count = if was_lane { &mut entry.lanes } else { &mut entry.dialling };
+        *count = count.saturating_sub(1);
+        let (why, pause) = match end {
+            End::Idle => return,
+            End::Unwanted => ("it sent wrong data".to_owned(), Some(LONGEST_PAUSE)),
+            End::Failed(why) => (why, None),
+            End::Busy(why, pause) => (why, pause),
+            End::Useless(why) => {
+                entry.is_refused = true;
+                (why, None)
+            }
+        };
+        if entry.lanes > 0 && !entry.is_refused {
+            // It serves over fewer connections.
+            entry.no_more_before = now + pause.unwrap_or(Duration::ZERO).max(FEWER_FOR);
+            return;
+        }
+        entry.error = Some(why);
+        let doubled = FIRST_PAUSE * 2u32.saturating_pow(entry.failures.min(10));
+        entry.not_before = now + pause.unwrap_or(Duration::ZERO).max(doubled.min(LONGEST_PAUSE));
+        entry.failures += 1;
+    }
+}

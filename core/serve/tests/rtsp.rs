@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::rtsp::{Client, LONG, Stage, pictures, run, status};
+use common::rtsp::{Client, LONG, Stage, gstreamer_decodes, pictures, run, status};
 use common::{until, viewer};
 use playswarm::{Config, CreateOptions, Session, Source, create_torrent};
 use playswarm_serve::{RtspConfig, serve_rtsp};
@@ -270,10 +270,8 @@ async fn gstreamer_decodes_over_both_transports() {
     for transport in ["tcp", "udp"] {
         let source = format!("location={}", stage.server.url());
         let protocols = format!("protocols={transport}");
-        let pipeline = ["-q", "rtspsrc", &source, &protocols, "latency=200", "!", "rtph264depay", "!", "avdec_h264"];
-        let output = run("gst-launch-1.0", &[&pipeline[..], &["!", "fakesink", "num-buffers=48"]].concat()).await;
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && !text.contains("ERROR"), "{transport}: {text}");
+        let (found, text) = gstreamer_decodes(&[&source, &protocols], 48).await;
+        assert_eq!(found, 48, "{transport}: {text}");
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
-use common::rtsp::{LONG, Stage, pictures, run};
+use common::rtsp::{LONG, Stage, gstreamer_decodes, pictures};
 use playswarm_serve::RtspConfig;
 use playswarm_tests::requirement;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -49,10 +49,8 @@ async fn gstreamer_decodes_through_a_tunnel() {
     }
     let stage = Stage::new(RtspConfig::default()).await;
     let source = format!("location={}", stage.server.url().replace("rtsp://", "rtsph://"));
-    let pipeline = ["-q", "rtspsrc", &source, "latency=200", "!", "rtph264depay", "!", "avdec_h264"];
-    let output = run("gst-launch-1.0", &[&pipeline[..], &["!", "fakesink", "num-buffers=48"]].concat()).await;
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && !text.contains("ERROR"), "{text}");
+    let (found, text) = gstreamer_decodes(&[&source], 48).await;
+    assert_eq!(found, 48, "{text}");
 }
 
 /// Connects, and sends some text.

@@ -81,6 +81,17 @@ pub async fn run(program: &str, args: &[&str]) -> Output {
     output.unwrap_or_else(|_| panic!("{program} {args:?} does not end")).unwrap()
 }
 
+/// Lets GStreamer decode pictures of a source, whose properties are given. Returns how many came, and its complaints.
+///
+/// Its exit status says nothing: at the end it takes its own PAUSE back, which may be an error to it.
+pub async fn gstreamer_decodes(properties: &[&str], count: usize) -> (usize, String) {
+    let sink = format!("num-buffers={count}");
+    let chain = ["latency=200", "!", "rtph264depay", "!", "avdec_h264", "!", "fakesink", "silent=false", &sink];
+    let output = run("gst-launch-1.0", &[&["-v", "rtspsrc"], properties, &chain].concat()).await;
+    let pictures = String::from_utf8_lossy(&output.stdout).matches("last-message = chain ").count();
+    (pictures, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 /// Returns the MD5 of each picture that FFmpeg decodes.
 pub async fn pictures(before: &[&str], input: &str, count: &str) -> Vec<String> {
     let after = ["-map", "0:v", "-frames:v", count, "-fps_mode", "passthrough", "-f", "framemd5", "-"];

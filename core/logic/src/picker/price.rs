@@ -15,7 +15,9 @@ use super::demand::{Class, Demand};
 use super::peer::Peer;
 use super::piece::{Block, MAX_ASKERS};
 use super::runs::Pick;
-use super::tuning::{BURST_BLOCKS, DUPLICATE_GAIN, PATIENCE_S, PROBE_BLOCKS, SOON_S, STUCK_S, TICK_S, URGENT_S};
+use super::tuning::{
+    BURST_BLOCKS, DUPLICATE_GAIN, PATIENCE_S, PROBE_BLOCKS, SOON_S, START_S, STUCK_S, TICK_S, URGENT_S,
+};
 use crate::BLOCK_BYTES;
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
@@ -144,8 +146,10 @@ impl Picker {
                 w.cutoff.as_secs_f64() + 0.1 * offer.service_s - offer.arrival_s - risk_s
             }
             Request::Duplicate { expected_s, unmeasured } => {
-                // A piece that arrives before its reader needs it is soon enough.
-                let arrival_s = offer.arrival_s.max(now_s + w.due_s);
+                // A piece that arrives before its reader needs it is soon enough. Behind a blocked
+                // reader is a player that shows nothing before it has more than the first piece.
+                let start_s = if self.blocking().is_some() { START_S } else { 0.0 };
+                let arrival_s = offer.arrival_s.max(now_s + (w.due_s - start_s).max(0.0));
                 let (left_s, after_s) = (expected_s - now_s, arrival_s - now_s);
                 if unmeasured && w.is_blocking() && left_s > 0.0 {
                     left_s * (-after_s / left_s).exp()

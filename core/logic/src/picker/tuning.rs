@@ -1,4 +1,4 @@
-//! The picker's 14 tuning constants. Five more are in [`Config`](super::Config).
+//! The picker's 15 tuning constants. Five more are in [`Config`](super::Config).
 //!
 //! The comments name scenarios of the simulator (docs/SIM.md) that get worse with other values;
 //! docs/adr/0016-picker.md has the figures. Bounds on memory and work do not tune behaviour: they
@@ -56,5 +56,9 @@ pub(super) const PROBE_BLOCKS: u32 = 8;
 /// Data that is fetched together with the piece on which a reader is blocked, blocks (or a round
 /// trip of all peers, if that is more): 1 MiB, enough for a player to start. `demo`.
 pub(super) const BURST_BLOCKS: u32 = 64;
+/// Film that a player buffers before it shows a picture, seconds: while its reader is blocked, a
+/// duplicate for a piece due within this time is weighed as if the piece were needed at once. `p2pmod`
+/// of the clients.
+pub(super) const START_S: f64 = 1.0;
 /// Share of the remaining wait that a duplicate must save, since estimates err. `uneven`, `demo`.
 pub(super) const DUPLICATE_GAIN: f64 = 0.3;

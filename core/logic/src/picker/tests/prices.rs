@@ -60,6 +60,30 @@ fn a_clip_of_small_pieces_from_unmeasured_peers_is_not_fetched_twice() {
 }
 
 #[test]
+fn while_a_reader_waits_a_late_block_of_the_next_piece_is_requested_again_as_well() {
+    let mut t = Table::new(64);
+    (1..=12).for_each(|key| t.peer(key, &"#".repeat(64)));
+    // A piece lasts 0.8 s, and a player does not begin with one.
+    let (reader, end) = (ReaderKey(1), t.picker.layout.total_bytes());
+    let (bytes_per_s, window) = (Some(80e3), u64::MAX);
+    t.tell(Input::ReaderOpened { reader, start: 0, position: 0, end, bytes_per_s, window });
+    t.tell(Input::ReaderBlocked(reader, true));
+    let mut of_late = Vec::new();
+    for _ in 0..20 {
+        for r in t.requests() {
+            match (r.1, r.2) {
+                (1, 0) => of_late.push(r.0),
+                // The reader still waits for this one.
+                (0, 3) => {}
+                _ => t.give(r),
+            }
+        }
+        t.wait(50);
+    }
+    assert!(of_late.len() > 1, "{of_late:?}");
+}
+
+#[test]
 fn a_silent_peer_is_never_asked_for_more_than_it_takes() {
     let mut t = Table::new(64);
     let peer = PeerKey(1);

@@ -389,6 +389,15 @@ typedef struct playswarm_channel_status {
      milliseconds; negative while there is none.
      */
     int64_t first_packet_ms;
+    /*
+     Time until this node asks for a place again, in seconds, if the channel is full: all nodes that
+     were asked answered that their places are taken. Negative if it is not.
+     */
+    int32_t full_for_s;
+    /*
+     1 if other nodes can dial this one, 0 if they cannot; negative while nothing has shown it.
+     */
+    int32_t reachable;
 } playswarm_channel_status;
 
 /*

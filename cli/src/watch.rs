@@ -129,11 +129,14 @@ async fn all_was_read(channel: &Channel) {
 }
 
 pub(crate) fn waiting(status: &ChannelStatus) -> String {
-    match (status.connections, status.addresses) {
-        (0, 0) => "looking for nodes of the channel; no address of one is known yet".to_owned(),
+    match (status.full_for_s, status.connections, status.addresses) {
+        (Some(s), ..) => format!("the channel is full; asking for a place again in {s} s"),
+        (None, 0, 0) => "looking for nodes of the channel; no address of one is known yet".to_owned(),
         _ if status.on_air == Some(false) => "the source says that it is off the air; waiting for it".to_owned(),
-        (0, known) => format!("looking for nodes of the channel; none of {known} known addresses has answered yet"),
-        (1, _) => "connected to 1 node of the channel, waiting for the stream".to_owned(),
-        (n, _) => format!("connected to {n} nodes of the channel, waiting for the stream"),
+        (None, 0, known) => {
+            format!("looking for nodes of the channel; none of {known} known addresses has answered yet")
+        }
+        (None, 1, _) => "connected to 1 node of the channel, waiting for the stream".to_owned(),
+        (None, n, _) => format!("connected to {n} nodes of the channel, waiting for the stream"),
     }
 }

@@ -52,6 +52,7 @@ def test_what_is_written_is_read_by_a_viewer_that_has_the_link(session: playswar
             status = live.status()
             assert status.ended and status.gaps == 0 and status.stripe_map == "#" * status.stripes
             assert status.delay_ms is not None and out.status().children == status.stripes
+            assert status.full_for_s is None and (status.reachable, out.status().reachable) == (None, True)
             assert live.channel.link == out.link
         assert live.closed
         with pytest.raises(ValueError, match="closed file"):

@@ -21,14 +21,24 @@ struct Scene {
     _sessions: [(TempDir, Session); 2],
 }
 
-async fn session() -> (TempDir, Session) {
+async fn session(change: impl FnOnce(&mut Config)) -> (TempDir, Session) {
     let dir = tempfile::tempdir().unwrap();
-    let session = Session::new(Config::offline(dir.path())).await.unwrap();
+    let mut config = Config::offline(dir.path());
+    change(&mut config);
+    let session = Session::new(config).await.unwrap();
     (dir, session)
 }
 
 async fn scene(config: HttpConfig, content_type: &str) -> Scene {
-    let (source, viewer) = (session().await, session().await);
+    scene_of(session(|_| ()).await, session(|_| ()).await, config, content_type).await
+}
+
+async fn scene_of(
+    source: (TempDir, Session),
+    viewer: (TempDir, Session),
+    config: HttpConfig,
+    content_type: &str,
+) -> Scene {
     let mut options = CastOptions::default();
     (options.name, options.content_type) = ("Test".into(), Some(content_type.into()));
     options.bytes_per_s = 80_000;
@@ -107,6 +117,29 @@ async fn a_channel_is_a_stream_without_length_or_positions() {
     let bytes = all.iter().filter(|byte| **byte == 7).count();
     assert!(bytes > 30 * BLOCK.len(), "{bytes} bytes");
     scene.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_channel_says_when_to_try_again() {
+    // The source's upload suffices for no stripe.
+    let source = session(|config| config.upload_bytes_per_s = 8_000).await;
+    let scene = scene_of(source, session(|_| ()).await, HttpConfig::default(), "video/x-test").await;
+    let asking = answer(&scene.server, "GET", "/live", "");
+    let full = tokio::select! {
+        full = asking => full,
+        () = push(&scene.cast, 300) => panic!("there is no answer"),
+    };
+    assert!(full.starts_with("HTTP/1.1 503 "), "{full}");
+    let (_, after) = full.split_once("retry-after: ").unwrap();
+    let retry_s: u64 = after.split_once('\r').unwrap().0.parse().unwrap();
+    let sentence = format!("the channel is full: no node has a free place; try again in {retry_s} s");
+    assert!((1..=30).contains(&retry_s) && full.contains(&sentence), "{full}");
+    let status = scene.channel.status();
+    assert!(status.full_for_s.is_some_and(|s| (1..=30).contains(&s)) && status.fed == 0, "{status:?}");
+    let page = answer(&scene.server, "GET", "/", "").await;
+    assert!(page.contains("The channel is full."), "{page}");
+    // The source can be dialled, as the viewer shows.
+    assert_eq!((scene.cast.status().full_for_s, scene.cast.status().reachable), (None, Some(true)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

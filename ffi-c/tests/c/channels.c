@@ -165,7 +165,7 @@ int main(int argc, char **argv) {
     OK(playswarm_session_open_stream(viewer, link + strlen("playswarm:"), NULL, 0, NULL, &second, NULL));
     OK(playswarm_channel_get_status(again, &status, NULL));
     CHECK(status.readers == 2 && status.is_ended == 0 && status.delay_ms == -1 && status.archived == 0);
-    CHECK(status.first_packet_ms == -1);
+    CHECK(status.first_packet_ms == -1 && status.full_for_s == -1 && status.reachable == -1);
 
     int fd = -1;
     OK(playswarm_stream_eventfd(stream, &fd, NULL));
@@ -190,6 +190,7 @@ int main(int argc, char **argv) {
     CHECK(strstr(json, "\"stripe_map\":\"##") != NULL);
     OK(playswarm_cast_get_status(cast, &status, NULL));
     CHECK(status.children == status.stripes && status.depth == 0);
+    CHECK(status.reachable == 1 && status.full_for_s == -1);
 
     OK(playswarm_channel_ref(channel));
     OK(playswarm_channel_unref(channel));

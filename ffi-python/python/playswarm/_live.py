@@ -72,6 +72,12 @@ class ChannelStatus:
     """Whether the source is on air, as it says on the DHT; None if nothing was found there."""
     free_places: int | None
     """Further viewers that the whole channel can feed, as far as the neighbours know."""
+    full_for_s: int | None
+    """Time until this node asks for a place again, if the channel is full: all nodes that were asked
+    answered that their places are taken. None if it is not, or the stream arrives here.
+    """
+    reachable: bool | None
+    """Whether other nodes can dial this one. None if nothing has shown it yet."""
     readers: int
     """Open streams of this session."""
     packets: int

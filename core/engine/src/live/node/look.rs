@@ -110,6 +110,7 @@ impl Node {
 
     pub(in crate::live) fn status(&self) -> ChannelStatus {
         let inside = self.inside.lock();
+        let now = self.now();
         let (channel, relay, counts) = (&inside.channel, inside.channel.relay(), inside.channel.counts());
         let stripes = channel.head().map_or(0, |head| head.head().shape.packets());
         let all = 0..stripes as u8;
@@ -129,6 +130,8 @@ impl Node {
             connections: inside.links.len(),
             addresses: relay.contacts(),
             on_air: inside.beacon.as_ref().map(|(_, beacon)| beacon.on_air),
+            full_for_s: relay.full_for_s(now).map(|s| (s.ceil() as u64).max(1)),
+            reachable: relay.is_reachable(),
             free_places: places.and_then(|places| places.into_iter().min()).map(u64::from),
             readers: self.readers.load(Ordering::Relaxed),
             packets: counts.accepted,

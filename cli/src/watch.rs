@@ -140,3 +140,25 @@ pub(crate) fn waiting(status: &ChannelStatus) -> String {
         (None, n, _) => format!("connected to {n} nodes of the channel, waiting for the stream"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_channel_is_named_whatever_else_is_known() {
+        let mut status = ChannelStatus::default();
+        (status.connections, status.addresses) = (3, 5);
+        assert_eq!(waiting(&status), "connected to 3 nodes of the channel, waiting for the stream");
+        status.full_for_s = Some(4);
+        for connections in [0, 1, 3] {
+            status.connections = connections;
+            assert_eq!(waiting(&status), "the channel is full; asking for a place again in 4 s");
+        }
+        status.title = Some("One\nTwo".to_owned());
+        status.reachable = Some(false);
+        let line = view::channel(&status);
+        assert!(line.contains("; One") && line.ends_with("; no node can dial this one"), "{line}");
+        assert!(!line.contains('\n'), "{line:?}");
+    }
+}

@@ -102,6 +102,8 @@ pub struct playswarm_channel_status {
     pub full_for_s: i32,
     /// 1 if other nodes can dial this one, 0 if they cannot; negative while nothing has shown it.
     pub reachable: i32,
+    /// Title of what is playing, in UTF-8. Empty if the source tells none.
+    pub title: [c_char; 256],
 }
 
 // SAFETY: the definition shows it.
@@ -164,6 +166,7 @@ impl playswarm_channel_status {
             first_packet_ms: s.first_packet_ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX)),
             full_for_s: s.full_for_s.map_or(-1, |s| i32::try_from(s).unwrap_or(i32::MAX)),
             reachable: s.reachable.map_or(-1, i32::from),
+            title: within(s.title.as_deref().unwrap_or_default()),
         }
     }
 }

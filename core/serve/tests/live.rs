@@ -236,6 +236,90 @@ async fn players_of_web_radio_get_the_name_within_the_sound() {
     assert!(list.starts_with("HTTP/1.1 415 "), "{list}");
 }
 
+/// Bytes of a frame of MP3 at 320 kbit/s and 32 kHz, and its header.
+const FRAME_BYTES: usize = 1440;
+const FRAME: &[u8] = &[0xff, 0xfb, 0xe8, 0x64];
+
+/// Returns frames with these numbers in them.
+fn frames(numbers: std::ops::Range<u32>) -> Vec<u8> {
+    let frame = |number: u32| {
+        let mut frame = [FRAME, &number.to_be_bytes()].concat();
+        frame.resize(FRAME_BYTES, 0);
+        frame
+    };
+    numbers.flat_map(frame).collect()
+}
+
+/// Returns the numbers of the frames in a stream, also behind one that is cut.
+fn numbers(stream: &[u8]) -> Vec<u32> {
+    let (mut at, mut numbers) = (0, Vec::new());
+    while let Some(frame) = stream.get(at..at + FRAME_BYTES) {
+        if frame.starts_with(FRAME) {
+            numbers.push(u32::from_be_bytes(frame[4..8].try_into().unwrap()));
+            at += FRAME_BYTES;
+        } else {
+            at += 1;
+        }
+    }
+    numbers
+}
+
+/// Asks for the stream as it is, without chunks, over a socket with a small buffer. Returns the socket
+/// behind the head of the answer.
+async fn ask_bare(server: &ChannelServer, more: &str) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    let mut socket = socket.connect(server.addr()).await.unwrap();
+    let text = format!("GET /live HTTP/1.0\r\nHost: localhost\r\n{more}\r\n");
+    socket.write_all(text.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(timeout(LONG, socket.read_u8()).await.unwrap().unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.0 200 "), "{}", String::from_utf8_lossy(&head));
+    socket
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn titles_of_a_pulled_stream_reach_players_and_are_not_part_of_the_sound() {
+    // Web radio whose titles come within frames.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/radio", listener.local_addr().unwrap());
+    let radio = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut asked = vec![0; 4096];
+        let n = socket.read(&mut asked).await.unwrap();
+        let asked = String::from_utf8_lossy(&asked[..n]).to_ascii_lowercase();
+        assert!(asked.contains("icy-metadata: 1"), "{asked}");
+        socket.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: audio/mpeg\r\nicy-metaint: 4000\r\n\r\n").await.unwrap();
+        for (n, sound) in frames(0..3000).chunks(4000).enumerate() {
+            socket.write_all(sound).await.unwrap();
+            let title: &[u8] = if n == 5 { b"\x02StreamTitle='One - Two';\0\0\0\0\0\0\0\0" } else { b"\0" };
+            socket.write_all(title).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let Scene { cast, channel, server, _sessions } = scene(HttpConfig::default(), "audio/mpeg").await;
+    let cast = std::sync::Arc::new(cast);
+    let pulling = tokio::spawn(async move { cast.pull(&url).await });
+    let told = async {
+        while channel.title().as_deref() != Some("One - Two") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, told).await.expect("the title arrives");
+    assert_eq!(channel.status().title, channel.title());
+    let mut bare = vec![0; 60_000];
+    timeout(LONG, ask_bare(&server, "").await.read_exact(&mut bare)).await.unwrap().unwrap();
+    let heard = numbers(&bare);
+    assert!(heard.len() > 30 && heard.windows(2).all(|pair| pair[1] == pair[0] + 1), "{heard:?}");
+    let mut titled = vec![0; 60_000];
+    timeout(LONG, ask_bare(&server, "Icy-MetaData: 1\r\n").await.read_exact(&mut titled)).await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&titled).contains("StreamTitle='One - Two';"));
+    pulling.abort();
+    radio.abort();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_metrics_and_events_show_the_channel() {
     let scene = scene(HttpConfig::default(), "video/x-test").await;

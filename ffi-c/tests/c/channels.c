@@ -19,6 +19,7 @@ static void *writes(void *data) {
         OK(playswarm_cast_write(t->cast, t->g->film + at, WRITE_BYTES, NULL));
         pause_us(10000);
     }
+    OK(playswarm_cast_set_title(t->cast, "One \xe2\x80\x93 Two", NULL));
     OK(playswarm_cast_write(t->cast, NULL, 0, NULL));
     OK(playswarm_cast_end(t->cast, NULL));
     return NULL;
@@ -185,6 +186,7 @@ int main(int argc, char **argv) {
     CHECK(status.delay_ms >= 0 && status.refused == 0 && status.gaps == 0 && status.packets > 0);
     CHECK(status.first_packet_ms >= 0 && status.first_packet_ms < 60000);
     CHECK(status.connections == 1 && status.is_ended == 1);
+    CHECK(strcmp(status.title, "One \xe2\x80\x93 Two") == 0);
     CHECK(status.minutes == 1 && status.archived == 1);
     OK(playswarm_channel_status_json(channel, &json, NULL));
     CHECK(strstr(json, "\"stripe_map\":\"##") != NULL);

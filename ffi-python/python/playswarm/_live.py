@@ -47,6 +47,8 @@ class ChannelStatus:
 
     ended: bool
     """Whether the stream has ended. A source may begin a new one."""
+    title: str | None
+    """Title of what is playing, if the source tells it."""
     delay_ms: int | None
     """Time from the arrival of the newest bytes at the source until they were here, by the clocks of
     both machines.
@@ -155,6 +157,13 @@ class CastBase(RawFile[_playswarm.Cast]):
     def readinto(self, buffer: Buffer, /) -> NoReturn:
         """Fails: `playswarm.watch` reads channels."""
         raise io.UnsupportedOperation("not readable")
+
+    def set_title(self, title: str) -> None:
+        """Tells viewers the title of what is playing from now on, such as ``ARTIST - TITLE``. An empty one
+        takes it back.
+        """
+        self._check_open()
+        self._raw.set_title(title)
 
     def end(self) -> None:
         """Ends the stream. Viewers receive all written bytes before the end."""

@@ -27,6 +27,9 @@ impl ChannelHead {
 pub struct ChannelStatus {
     /// Whether the stream has ended. A source may begin a new one.
     pub ended: bool,
+    /// Title of what is playing, if the source tells it. It is meant for people, and may have any
+    /// characters.
+    pub title: Option<String>,
     /// Time from the arrival of a group's first byte at the source until the whole group was here,
     /// milliseconds. It is that of the newest group, by the clocks of both machines.
     pub delay_ms: Option<u64>,

@@ -43,6 +43,11 @@ impl Node {
         self.inside.lock().channel.head().cloned()
     }
 
+    /// Returns the title of what is playing.
+    pub(in crate::live) fn title(&self) -> Option<String> {
+        self.inside.lock().channel.title().map(str::to_owned)
+    }
+
     /// Returns whether this is the source.
     pub(in crate::live) fn is_source(&self) -> bool {
         self.is_source
@@ -119,6 +124,7 @@ impl Node {
         let places: Option<Vec<u16>> = all.clone().map(|stripe| relay.free_places(stripe)).collect();
         ChannelStatus {
             ended: inside.ended,
+            title: channel.title().map(str::to_owned),
             delay_ms: inside.delay_ms,
             first_packet_ms: channel.first_packet().map(|at| at.0 / 1000),
             stripes,

@@ -221,7 +221,12 @@ impl Node {
             sends |= matches!(output, Output::Send(..));
             news |= matches!(
                 output,
-                Output::Ready { .. } | Output::Skip { .. } | Output::Head { .. } | Output::Minute(_) | Output::Ended
+                Output::Ready { .. }
+                    | Output::Skip { .. }
+                    | Output::Head { .. }
+                    | Output::Minute(_)
+                    | Output::Title
+                    | Output::Ended
             );
             self.carry_out(&mut inside, now, output);
         }

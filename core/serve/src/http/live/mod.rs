@@ -135,6 +135,12 @@ impl Live {
         format!("/live{ending}{}", self.query)
     }
 
+    /// Returns the title of what is playing, or the channel's name.
+    fn title(&self) -> String {
+        let name = || self.channel.head().map(|head| head.name).unwrap_or_default();
+        self.channel.title().unwrap_or_else(name)
+    }
+
     fn count(&self, sent: &[u8]) {
         self.sent_bytes.fetch_add(sent.len() as u64, Ordering::Relaxed);
     }
@@ -232,8 +238,7 @@ async fn stream_of(
                     yield Ok::<_, Infallible>(chunk);
                     continue;
                 };
-                let name = live.channel.head().map(|head| head.name).unwrap_or_default();
-                for chunk in titles.insert(chunk, &name) {
+                for chunk in titles.insert(chunk, &live.title()) {
                     yield Ok(chunk);
                 }
             }

@@ -281,6 +281,54 @@ async fn ask_bare(server: &ChannelServer, more: &str) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_player_that_paused_for_longer_than_the_back_buffer_goes_on_with_the_newest_and_is_not_cut_off() {
+    const STEP: u32 = 14;
+    let viewer = session(|config| config.live_back_ms = 20_000).await;
+    let scene = scene_of(session(|_| ()).await, viewer, HttpConfig::default(), "audio/mpeg").await;
+    let mut pushed = 0;
+    let step = async |pushed: &mut u32| {
+        scene.cast.push(&frames(*pushed..*pushed + STEP)).unwrap();
+        *pushed += STEP;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    while timeout(Duration::ZERO, scene.channel.on_air()).await.is_err() {
+        assert!(pushed < 400 * STEP, "the stream did not arrive");
+        step(&mut pushed).await;
+    }
+    let mut player = ask_bare(&scene.server, "").await;
+    let mut stream = vec![0; 2 * FRAME_BYTES];
+    timeout(LONG, player.read_exact(&mut stream)).await.unwrap().unwrap();
+    // It pauses until the group that it would get next is gone, whatever its socket holds.
+    let pause = tokio::time::Instant::now() + Duration::from_secs(28);
+    while tokio::time::Instant::now() < pause {
+        step(&mut pushed).await;
+    }
+    let resumed = pushed;
+    let reading = async {
+        let mut bytes = vec![0; 1 << 16];
+        while numbers(&stream[stream.len().saturating_sub(2 * FRAME_BYTES)..]).last().is_none_or(|n| *n < resumed) {
+            let n = timeout(LONG, player.read(&mut bytes)).await.unwrap().unwrap();
+            assert!(n > 0, "it is cut off after {} bytes", stream.len());
+            stream.extend_from_slice(&bytes[..n]);
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = async { loop { step(&mut pushed).await } } => {}
+    }
+    let numbers = numbers(&stream);
+    let gaps: Vec<(u32, u32)> =
+        numbers.windows(2).map(|pair| (pair[0], pair[1])).filter(|(a, b)| *b != a + 1).collect();
+    assert!(gaps.iter().all(|(from, to)| from < to), "it never goes back: {gaps:?}");
+    // A busy machine may lose something besides.
+    let longest = gaps.iter().copied().max_by_key(|(from, to)| to - from);
+    let Some((from, to)) = longest else { panic!("nothing was skipped up to frame {resumed}") };
+    // The newest place to begin, and not the oldest that is held.
+    let behind = resumed.saturating_sub(to) as usize * FRAME_BYTES;
+    assert!(behind < 2 << 20, "from {from} to {to} of {resumed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn titles_of_a_pulled_stream_reach_players_and_are_not_part_of_the_sound() {
     // Web radio whose titles come within frames.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

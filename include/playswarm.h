@@ -389,6 +389,19 @@ typedef struct playswarm_channel_status {
      milliseconds; negative while there is none.
      */
     int64_t first_packet_ms;
+    /*
+     Time until this node asks for a place again, in seconds, if the channel is full: all nodes that
+     were asked answered that their places are taken. Negative if it is not.
+     */
+    int32_t full_for_s;
+    /*
+     1 if other nodes can dial this one, 0 if they cannot; negative while nothing has shown it.
+     */
+    int32_t reachable;
+    /*
+     Title of what is playing, in UTF-8. Empty if the source tells none.
+     */
+    char title[256];
 } playswarm_channel_status;
 
 /*
@@ -816,6 +829,19 @@ playswarm_code playswarm_cast_write(struct playswarm_cast *cast,
                                     const void *data,
                                     size_t length,
                                     struct playswarm_error **error);
+
+/*
+ Tells viewers the title of what is playing from now on, in UTF-8, such as "ARTIST - TITLE", of which
+ 255 bytes are sent. An empty one takes the title back. Callable from any thread.
+
+ Errors: PLAYSWARM_BAD_ARGUMENT.
+
+ # Safety
+ `title` must end with a zero byte. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_cast_set_title(struct playswarm_cast *cast,
+                                        const char *title,
+                                        struct playswarm_error **error);
 
 /*
  Begins to archive the cast, before its first bytes. The stream is written to the folder `dir` in

@@ -535,6 +535,10 @@ public:
     void write(const void *data, std::size_t length) {
         detail::check(detail::attempt([&](auto e) { return playswarm_cast_write(get(), data, length, e); }));
     }
+    /// Tells viewers the title of what is playing. An empty one takes it back.
+    void set_title(const std::string &title) {
+        detail::check(detail::attempt([&](auto e) { return playswarm_cast_set_title(get(), title.c_str(), e); }));
+    }
     /// Ends the stream.
     void end() {
         detail::check(detail::attempt([&](auto e) { return playswarm_cast_end(get(), e); }));

@@ -86,10 +86,11 @@ fn print(args: &ChannelArgs, channel: &Channel, on_air: bool) -> Result<ExitCode
 }
 
 fn reason(status: &ChannelStatus, wait_s: f64) -> String {
-    match (status.ended, status.connections) {
-        (true, _) => "the stream has ended".to_owned(),
-        (false, 0) => format!("no node of the channel was reached within {wait_s} s"),
-        (false, n) => format!("{n} nodes were reached, and none gave the stream within {wait_s} s"),
+    match (status.ended, status.full_for_s, status.connections) {
+        (true, ..) => "the stream has ended".to_owned(),
+        (false, Some(s), _) => format!("the channel is full: no node has a free place; try again in {s} s"),
+        (false, None, 0) => format!("no node of the channel was reached within {wait_s} s"),
+        (false, None, n) => format!("{n} nodes were reached, and none gave the stream within {wait_s} s"),
     }
 }
 

@@ -190,8 +190,10 @@ pub(crate) fn peers(n: usize) -> String {
 pub(crate) fn channel(status: &ChannelStatus) -> String {
     let delay = status.delay_ms.map_or_else(String::new, |ms| format!(" delay {:.2} s,", ms as f64 / 1000.0));
     let end = if status.ended { "; the stream has ended" } else { "" };
+    let title = status.title.as_deref().map_or_else(String::new, |title| format!("; {}", printable::line(title)));
+    let hidden = if status.reachable == Some(false) { "; no node can dial this one" } else { "" };
     format!(
-        "[{}]{delay} depth {}, {} parents, {} stripes passed on, {} connections, {} gaps{}{end}",
+        "[{}]{delay} depth {}, {} parents, {} stripes passed on, {} connections, {} gaps{title}{hidden}{}{end}",
         status.stripe_map,
         status.depth,
         status.parents,

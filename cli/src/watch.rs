@@ -129,11 +129,36 @@ async fn all_was_read(channel: &Channel) {
 }
 
 pub(crate) fn waiting(status: &ChannelStatus) -> String {
-    match (status.connections, status.addresses) {
-        (0, 0) => "looking for nodes of the channel; no address of one is known yet".to_owned(),
+    match (status.full_for_s, status.connections, status.addresses) {
+        (Some(s), ..) => format!("the channel is full; asking for a place again in {s} s"),
+        (None, 0, 0) => "looking for nodes of the channel; no address of one is known yet".to_owned(),
         _ if status.on_air == Some(false) => "the source says that it is off the air; waiting for it".to_owned(),
-        (0, known) => format!("looking for nodes of the channel; none of {known} known addresses has answered yet"),
-        (1, _) => "connected to 1 node of the channel, waiting for the stream".to_owned(),
-        (n, _) => format!("connected to {n} nodes of the channel, waiting for the stream"),
+        (None, 0, known) => {
+            format!("looking for nodes of the channel; none of {known} known addresses has answered yet")
+        }
+        (None, 1, _) => "connected to 1 node of the channel, waiting for the stream".to_owned(),
+        (None, n, _) => format!("connected to {n} nodes of the channel, waiting for the stream"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_channel_is_named_whatever_else_is_known() {
+        let mut status = ChannelStatus::default();
+        (status.connections, status.addresses) = (3, 5);
+        assert_eq!(waiting(&status), "connected to 3 nodes of the channel, waiting for the stream");
+        status.full_for_s = Some(4);
+        for connections in [0, 1, 3] {
+            status.connections = connections;
+            assert_eq!(waiting(&status), "the channel is full; asking for a place again in 4 s");
+        }
+        status.title = Some("One\nTwo".to_owned());
+        status.reachable = Some(false);
+        let line = view::channel(&status);
+        assert!(line.contains("; One") && line.ends_with("; no node can dial this one"), "{line}");
+        assert!(!line.contains('\n'), "{line:?}");
     }
 }

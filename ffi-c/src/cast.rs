@@ -149,6 +149,29 @@ pub unsafe extern "C" fn playswarm_cast_write(
     })
 }
 
+/// Tells viewers the title of what is playing from now on, in UTF-8, such as "ARTIST - TITLE", of which
+/// 255 bytes are sent. An empty one takes the title back. Callable from any thread.
+///
+/// Errors: PLAYSWARM_BAD_ARGUMENT.
+///
+/// # Safety
+/// `title` must end with a zero byte. `error` must be NULL or valid for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn playswarm_cast_set_title(
+    cast: *mut playswarm_cast,
+    title: *const c_char,
+    error: *mut *mut playswarm_error,
+) -> playswarm_code {
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_cast_set_title", error, || {
+        // SAFETY: `title` is NULL or ends with a zero byte.
+        let title = unsafe { text(title, "title") }?;
+        handles::get(cast)?.cast.set_title(title);
+        Ok(())
+    })
+}
+
 /// Begins to archive the cast, before its first bytes. The stream is written to the folder `dir` in
 /// files of at least `seconds` seconds (2 to 120; 0 means 60). Each is a torrent, which viewers seed.
 /// After the end there is also one torrent of all files; playswarm_cast_wait_archived waits for it.

@@ -97,6 +97,13 @@ pub struct playswarm_channel_status {
     /// Time from the joining of the channel until the first verified packet was here, in
     /// milliseconds; negative while there is none.
     pub first_packet_ms: i64,
+    /// Time until this node asks for a place again, in seconds, if the channel is full: all nodes that
+    /// were asked answered that their places are taken. Negative if it is not.
+    pub full_for_s: i32,
+    /// 1 if other nodes can dial this one, 0 if they cannot; negative while nothing has shown it.
+    pub reachable: i32,
+    /// Title of what is playing, in UTF-8. Empty if the source tells none.
+    pub title: [c_char; 256],
 }
 
 // SAFETY: the definition shows it.
@@ -157,6 +164,9 @@ impl playswarm_channel_status {
             minutes: count(s.minutes),
             archived: s.archived.map_or(-1, |n| i32::try_from(n).unwrap_or(i32::MAX)),
             first_packet_ms: s.first_packet_ms.map_or(-1, |ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+            full_for_s: s.full_for_s.map_or(-1, |s| i32::try_from(s).unwrap_or(i32::MAX)),
+            reachable: s.reachable.map_or(-1, i32::from),
+            title: within(s.title.as_deref().unwrap_or_default()),
         }
     }
 }

@@ -72,6 +72,13 @@ impl Cast {
         Ok(data.len())
     }
 
+    /// Tells viewers the title of what is playing.
+    fn set_title(&self, py: Python<'_>, title: &str) -> PyResult<()> {
+        let cast = self.get(py)?;
+        py.detach(|| cast.set_title(title));
+        Ok(())
+    }
+
     /// Ends the stream.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
         let cast = self.get(py)?;

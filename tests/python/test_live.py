@@ -41,6 +41,7 @@ def test_what_is_written_is_read_by_a_viewer_that_has_the_link(session: playswar
                     attempt()
             until_fed(live.status)
             assert out.write(memoryview(BYTES[:1000])) == 1000 and out.write(bytearray(BYTES[1000:])) == 59_000
+            out.set_title("One")
             out.end()
             into = bytearray(500)
             n = live.readinto(into)
@@ -52,6 +53,8 @@ def test_what_is_written_is_read_by_a_viewer_that_has_the_link(session: playswar
             status = live.status()
             assert status.ended and status.gaps == 0 and status.stripe_map == "#" * status.stripes
             assert status.delay_ms is not None and out.status().children == status.stripes
+            assert status.title == "One" and status.full_for_s is None
+            assert (status.reachable, out.status().reachable) == (None, True)
             assert live.channel.link == out.link
         assert live.closed
         with pytest.raises(ValueError, match="closed file"):

@@ -88,9 +88,28 @@ pub fn answers(data: &[u8]) {
     }
 }
 
+/// Reads a stream of web radio, whose first byte states the distance of its titles: it has the same parts
+/// however its bytes are cut.
+fn titles(data: &[u8]) {
+    let Some((interval, stream)) = data.split_first() else { return };
+    let read = |piece: usize| {
+        let mut reader = crate::icy::Reader::new(usize::from(*interval))?;
+        let (mut sound, mut titles) = (Vec::new(), Vec::new());
+        for part in stream.chunks(piece).flat_map(|piece| reader.read(Bytes::copy_from_slice(piece))) {
+            match part {
+                crate::icy::Part::Sound(bytes) => sound.extend(bytes),
+                crate::icy::Part::Title(title) => titles.push((sound.len(), title)),
+            }
+        }
+        Some((sound, titles))
+    };
+    assert_eq!(read(1), read(stream.len().max(1)), "the parts must not depend on the pieces");
+}
+
 /// Parses the link, the head, the beacon, a message and a packet of a live channel. Each must be equal after writing and
 /// parsing, and nothing that a fuzzer invents is verified.
 pub fn live(data: &[u8]) {
+    titles(data);
     if let Some(Ok(link)) = std::str::from_utf8(data).ok().and_then(live::parse) {
         for again in [link.to_string(), link.to_magnet()] {
             assert_eq!(live::parse(&again), Some(Ok(link.clone())), "a link must survive its text: {again}");

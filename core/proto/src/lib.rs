@@ -23,6 +23,7 @@ pub mod gnutella;
 pub mod handshake;
 mod http1;
 pub mod http_range;
+pub mod icy;
 mod info_hash;
 pub mod ingest;
 pub mod krpc;

@@ -227,6 +227,7 @@ async fn who_may_not_push_and_what_cannot_be_cast_is_answered_with_a_sentence() 
     let title = format!("GET /admin/metadata?mode=updinfo&song=A+-+B HTTP/1.0\r\n{right}\r\n");
     assert!(ask(&server, &title, b"").await.starts_with("HTTP/1.0 200 "));
     assert_eq!(server.status().title.as_deref(), Some("A - B"));
+    assert_eq!(scene.cast.status().title.as_deref(), Some("A - B"));
     // After the first has gone, the next one is taken.
     drop(first);
     until("the place is free", || server.status().source.is_none()).await;

@@ -21,14 +21,24 @@ struct Scene {
     _sessions: [(TempDir, Session); 2],
 }
 
-async fn session() -> (TempDir, Session) {
+async fn session(change: impl FnOnce(&mut Config)) -> (TempDir, Session) {
     let dir = tempfile::tempdir().unwrap();
-    let session = Session::new(Config::offline(dir.path())).await.unwrap();
+    let mut config = Config::offline(dir.path());
+    change(&mut config);
+    let session = Session::new(config).await.unwrap();
     (dir, session)
 }
 
 async fn scene(config: HttpConfig, content_type: &str) -> Scene {
-    let (source, viewer) = (session().await, session().await);
+    scene_of(session(|_| ()).await, session(|_| ()).await, config, content_type).await
+}
+
+async fn scene_of(
+    source: (TempDir, Session),
+    viewer: (TempDir, Session),
+    config: HttpConfig,
+    content_type: &str,
+) -> Scene {
     let mut options = CastOptions::default();
     (options.name, options.content_type) = ("Test".into(), Some(content_type.into()));
     options.bytes_per_s = 80_000;
@@ -107,6 +117,29 @@ async fn a_channel_is_a_stream_without_length_or_positions() {
     let bytes = all.iter().filter(|byte| **byte == 7).count();
     assert!(bytes > 30 * BLOCK.len(), "{bytes} bytes");
     scene.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_channel_says_when_to_try_again() {
+    // The source's upload suffices for no stripe.
+    let source = session(|config| config.upload_bytes_per_s = 8_000).await;
+    let scene = scene_of(source, session(|_| ()).await, HttpConfig::default(), "video/x-test").await;
+    let asking = answer(&scene.server, "GET", "/live", "");
+    let full = tokio::select! {
+        full = asking => full,
+        () = push(&scene.cast, 300) => panic!("there is no answer"),
+    };
+    assert!(full.starts_with("HTTP/1.1 503 "), "{full}");
+    let (_, after) = full.split_once("retry-after: ").unwrap();
+    let retry_s: u64 = after.split_once('\r').unwrap().0.parse().unwrap();
+    let sentence = format!("the channel is full: no node has a free place; try again in {retry_s} s");
+    assert!((1..=30).contains(&retry_s) && full.contains(&sentence), "{full}");
+    let status = scene.channel.status();
+    assert!(status.full_for_s.is_some_and(|s| (1..=30).contains(&s)) && status.fed == 0, "{status:?}");
+    let page = answer(&scene.server, "GET", "/", "").await;
+    assert!(page.contains("The channel is full."), "{page}");
+    // The source can be dialled, as the viewer shows.
+    assert_eq!((scene.cast.status().full_for_s, scene.cast.status().reachable), (None, Some(true)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,6 +234,138 @@ async fn players_of_web_radio_get_the_name_within_the_sound() {
     // HLS has no such sound.
     let list = answer(&scene.server, "GET", "/live.m3u8", "").await;
     assert!(list.starts_with("HTTP/1.1 415 "), "{list}");
+}
+
+/// Bytes of a frame of MP3 at 320 kbit/s and 32 kHz, and its header.
+const FRAME_BYTES: usize = 1440;
+const FRAME: &[u8] = &[0xff, 0xfb, 0xe8, 0x64];
+
+/// Returns frames with these numbers in them.
+fn frames(numbers: std::ops::Range<u32>) -> Vec<u8> {
+    let frame = |number: u32| {
+        let mut frame = [FRAME, &number.to_be_bytes()].concat();
+        frame.resize(FRAME_BYTES, 0);
+        frame
+    };
+    numbers.flat_map(frame).collect()
+}
+
+/// Returns the numbers of the frames in a stream, also behind one that is cut.
+fn numbers(stream: &[u8]) -> Vec<u32> {
+    let (mut at, mut numbers) = (0, Vec::new());
+    while let Some(frame) = stream.get(at..at + FRAME_BYTES) {
+        if frame.starts_with(FRAME) {
+            numbers.push(u32::from_be_bytes(frame[4..8].try_into().unwrap()));
+            at += FRAME_BYTES;
+        } else {
+            at += 1;
+        }
+    }
+    numbers
+}
+
+/// Asks for the stream as it is, without chunks, over a socket with a small buffer. Returns the socket
+/// behind the head of the answer.
+async fn ask_bare(server: &ChannelServer, more: &str) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    let mut socket = socket.connect(server.addr()).await.unwrap();
+    let text = format!("GET /live HTTP/1.0\r\nHost: localhost\r\n{more}\r\n");
+    socket.write_all(text.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(timeout(LONG, socket.read_u8()).await.unwrap().unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.0 200 "), "{}", String::from_utf8_lossy(&head));
+    socket
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_player_that_paused_for_longer_than_the_back_buffer_goes_on_with_the_newest_and_is_not_cut_off() {
+    const STEP: u32 = 14;
+    let viewer = session(|config| config.live_back_ms = 20_000).await;
+    let scene = scene_of(session(|_| ()).await, viewer, HttpConfig::default(), "audio/mpeg").await;
+    let mut pushed = 0;
+    let step = async |pushed: &mut u32| {
+        scene.cast.push(&frames(*pushed..*pushed + STEP)).unwrap();
+        *pushed += STEP;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    while timeout(Duration::ZERO, scene.channel.on_air()).await.is_err() {
+        assert!(pushed < 400 * STEP, "the stream did not arrive");
+        step(&mut pushed).await;
+    }
+    let mut player = ask_bare(&scene.server, "").await;
+    let mut stream = vec![0; 2 * FRAME_BYTES];
+    timeout(LONG, player.read_exact(&mut stream)).await.unwrap().unwrap();
+    // It pauses until the group that it would get next is gone, whatever its socket holds.
+    let pause = tokio::time::Instant::now() + Duration::from_secs(28);
+    while tokio::time::Instant::now() < pause {
+        step(&mut pushed).await;
+    }
+    let resumed = pushed;
+    let reading = async {
+        let mut bytes = vec![0; 1 << 16];
+        while numbers(&stream[stream.len().saturating_sub(2 * FRAME_BYTES)..]).last().is_none_or(|n| *n < resumed) {
+            let n = timeout(LONG, player.read(&mut bytes)).await.unwrap().unwrap();
+            assert!(n > 0, "it is cut off after {} bytes", stream.len());
+            stream.extend_from_slice(&bytes[..n]);
+        }
+    };
+    tokio::select! {
+        () = reading => {}
+        () = async { loop { step(&mut pushed).await } } => {}
+    }
+    let numbers = numbers(&stream);
+    let gaps: Vec<(u32, u32)> =
+        numbers.windows(2).map(|pair| (pair[0], pair[1])).filter(|(a, b)| *b != a + 1).collect();
+    assert!(gaps.iter().all(|(from, to)| from < to), "it never goes back: {gaps:?}");
+    // A busy machine may lose something besides.
+    let longest = gaps.iter().copied().max_by_key(|(from, to)| to - from);
+    let Some((from, to)) = longest else { panic!("nothing was skipped up to frame {resumed}") };
+    // The newest place to begin, and not the oldest that is held.
+    let behind = resumed.saturating_sub(to) as usize * FRAME_BYTES;
+    assert!(behind < 2 << 20, "from {from} to {to} of {resumed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn titles_of_a_pulled_stream_reach_players_and_are_not_part_of_the_sound() {
+    // Web radio whose titles come within frames.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/radio", listener.local_addr().unwrap());
+    let radio = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut asked = vec![0; 4096];
+        let n = socket.read(&mut asked).await.unwrap();
+        let asked = String::from_utf8_lossy(&asked[..n]).to_ascii_lowercase();
+        assert!(asked.contains("icy-metadata: 1"), "{asked}");
+        socket.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: audio/mpeg\r\nicy-metaint: 4000\r\n\r\n").await.unwrap();
+        for (n, sound) in frames(0..3000).chunks(4000).enumerate() {
+            socket.write_all(sound).await.unwrap();
+            let title: &[u8] = if n == 5 { b"\x02StreamTitle='One - Two';\0\0\0\0\0\0\0\0" } else { b"\0" };
+            socket.write_all(title).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let Scene { cast, channel, server, _sessions } = scene(HttpConfig::default(), "audio/mpeg").await;
+    let cast = std::sync::Arc::new(cast);
+    let pulling = tokio::spawn(async move { cast.pull(&url).await });
+    let told = async {
+        while channel.title().as_deref() != Some("One - Two") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(LONG, told).await.expect("the title arrives");
+    assert_eq!(channel.status().title, channel.title());
+    let mut bare = vec![0; 60_000];
+    timeout(LONG, ask_bare(&server, "").await.read_exact(&mut bare)).await.unwrap().unwrap();
+    let heard = numbers(&bare);
+    assert!(heard.len() > 30 && heard.windows(2).all(|pair| pair[1] == pair[0] + 1), "{heard:?}");
+    let mut titled = vec![0; 60_000];
+    timeout(LONG, ask_bare(&server, "Icy-MetaData: 1\r\n").await.read_exact(&mut titled)).await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&titled).contains("StreamTitle='One - Two';"));
+    pulling.abort();
+    radio.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use playswarm_logic::relay::{Add, Delete};
 use playswarm_sim::live::{
-    Crowd, Departure, Grain, Network, Options, Report, Scenario, Transport, Trees, catalogue, markdown, run, svg,
+    Crowd, Departure, Grain, Network, Options, Report, Scenario, Start, Transport, Trees, catalogue, markdown, run, svg,
 };
 
 /// Returns viewers of 1 Mbit/s who come within five seconds, on lines of 1.7 and 7 Mbit/s. Groups
@@ -183,4 +183,16 @@ fn the_tables_have_a_row_for_each_run_and_the_picture_a_line_for_each_policy() {
     // Three panels with the two policies that were played.
     assert_eq!(svg(&reports).matches("<polyline").count(), 6);
     assert!(catalogue().len() > 100);
+}
+
+#[test]
+fn small_messages_that_share_a_segment_leave_the_first_window_to_packets() {
+    let lone = catalogue().into_iter().find(|scenario| scenario.name == "joined").expect("it is there");
+    let of = |start| {
+        let scenario = Scenario { start, crowd: Crowd::Within(8.0), lasts_s: 10.0, ..lone.clone() };
+        play(&scenario, 1).first_packet_s(0.5).expect("they play")
+    };
+    let (free, joined, apart) = (of(Start::Free), of(Start::Joined), of(Start::Apart));
+    // A round trip of 80 ms.
+    assert!(joined + 0.07 < apart && free <= joined, "{free}, {joined}, {apart}");
 }

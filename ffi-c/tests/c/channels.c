@@ -19,6 +19,7 @@ static void *writes(void *data) {
         OK(playswarm_cast_write(t->cast, t->g->film + at, WRITE_BYTES, NULL));
         pause_us(10000);
     }
+    OK(playswarm_cast_set_title(t->cast, "One \xe2\x80\x93 Two", NULL));
     OK(playswarm_cast_write(t->cast, NULL, 0, NULL));
     OK(playswarm_cast_end(t->cast, NULL));
     return NULL;
@@ -165,7 +166,7 @@ int main(int argc, char **argv) {
     OK(playswarm_session_open_stream(viewer, link + strlen("playswarm:"), NULL, 0, NULL, &second, NULL));
     OK(playswarm_channel_get_status(again, &status, NULL));
     CHECK(status.readers == 2 && status.is_ended == 0 && status.delay_ms == -1 && status.archived == 0);
-    CHECK(status.first_packet_ms == -1);
+    CHECK(status.first_packet_ms == -1 && status.full_for_s == -1 && status.reachable == -1);
 
     int fd = -1;
     OK(playswarm_stream_eventfd(stream, &fd, NULL));
@@ -185,11 +186,13 @@ int main(int argc, char **argv) {
     CHECK(status.delay_ms >= 0 && status.refused == 0 && status.gaps == 0 && status.packets > 0);
     CHECK(status.first_packet_ms >= 0 && status.first_packet_ms < 60000);
     CHECK(status.connections == 1 && status.is_ended == 1);
+    CHECK(strcmp(status.title, "One \xe2\x80\x93 Two") == 0);
     CHECK(status.minutes == 1 && status.archived == 1);
     OK(playswarm_channel_status_json(channel, &json, NULL));
     CHECK(strstr(json, "\"stripe_map\":\"##") != NULL);
     OK(playswarm_cast_get_status(cast, &status, NULL));
     CHECK(status.children == status.stripes && status.depth == 0);
+    CHECK(status.reachable == 1 && status.full_for_s == -1);
 
     OK(playswarm_channel_ref(channel));
     OK(playswarm_channel_unref(channel));

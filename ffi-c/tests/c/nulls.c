@@ -77,6 +77,7 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_cast_link(cast, &text, NULL));
     BAD(playswarm_cast_write(cast, buffer, 1, NULL));
     BAD(playswarm_cast_end(cast, NULL));
+    BAD(playswarm_cast_set_title(cast, "title", NULL));
     BAD(playswarm_cast_get_status(cast, &place, NULL));
     BAD(playswarm_cast_ref(cast));
 
@@ -156,6 +157,7 @@ static void channels(playswarm_session *session) {
     OK(playswarm_cast_wait_archived(cast, 1, NULL, NULL));
     BAD(playswarm_cast_link(cast, NULL, NULL));
     BAD(playswarm_cast_write(cast, NULL, 1, NULL));
+    BAD(playswarm_cast_set_title(cast, NULL, NULL));
     OK(playswarm_cast_write(cast, NULL, 0, NULL));
     BAD(playswarm_cast_get_status(cast, NULL, NULL));
     OK(playswarm_channel_unref(channel));

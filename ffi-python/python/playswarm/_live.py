@@ -47,6 +47,8 @@ class ChannelStatus:
 
     ended: bool
     """Whether the stream has ended. A source may begin a new one."""
+    title: str | None
+    """Title of what is playing, if the source tells it."""
     delay_ms: int | None
     """Time from the arrival of the newest bytes at the source until they were here, by the clocks of
     both machines.
@@ -72,6 +74,12 @@ class ChannelStatus:
     """Whether the source is on air, as it says on the DHT; None if nothing was found there."""
     free_places: int | None
     """Further viewers that the whole channel can feed, as far as the neighbours know."""
+    full_for_s: int | None
+    """Time until this node asks for a place again, if the channel is full: all nodes that were asked
+    answered that their places are taken. None if it is not, or the stream arrives here.
+    """
+    reachable: bool | None
+    """Whether other nodes can dial this one. None if nothing has shown it yet."""
     readers: int
     """Open streams of this session."""
     packets: int
@@ -149,6 +157,13 @@ class CastBase(RawFile[_playswarm.Cast]):
     def readinto(self, buffer: Buffer, /) -> NoReturn:
         """Fails: `playswarm.watch` reads channels."""
         raise io.UnsupportedOperation("not readable")
+
+    def set_title(self, title: str) -> None:
+        """Tells viewers the title of what is playing from now on, such as ``ARTIST - TITLE``. An empty one
+        takes it back.
+        """
+        self._check_open()
+        self._raw.set_title(title)
 
     def end(self) -> None:
         """Ends the stream. Viewers receive all written bytes before the end."""

@@ -29,16 +29,17 @@ struct Inside {
 /// What a connection is to write next.
 #[derive(Default)]
 pub(super) struct Outlet {
-    message: Mutex<Option<Bytes>>,
+    messages: Mutex<Vec<Bytes>>,
     given: Notify,
 }
 
 impl Outlet {
-    /// Waits for the message.
-    pub(super) async fn message(&self) -> Bytes {
+    /// Waits for the messages of the next write.
+    pub(super) async fn messages(&self) -> Vec<Bytes> {
         loop {
-            if let Some(message) = self.message.lock().take() {
-                return message;
+            let messages = std::mem::take(&mut *self.messages.lock());
+            if !messages.is_empty() {
+                return messages;
             }
             self.given.notified().await;
         }
@@ -57,9 +58,9 @@ impl Sender {
         let mut inside = self.inside.lock();
         let now = Time::ZERO + self.epoch.elapsed();
         let result = work(&mut inside, now);
-        while let Some((peer, message)) = inside.line.poll(now) {
+        while let Some((peer, messages)) = inside.line.poll(now) {
             if let Some(outlet) = inside.outlets.get(&peer) {
-                *outlet.message.lock() = Some(message);
+                *outlet.messages.lock() = messages;
                 outlet.given.notify_one();
             }
         }
@@ -92,9 +93,17 @@ impl Sender {
         });
     }
 
-    /// Adds a message. Returns false if the node does not read.
+    /// Adds a message, which [`Self::hand_out`] lets go. Returns false if the node does not read.
     pub(super) fn push(&self, peer: PeerKey, message: Bytes, urgency: Urgency) -> bool {
-        self.enter(|inside, now| inside.line.push(now, peer, message, urgency))
+        let mut inside = self.inside.lock();
+        let now = Time::ZERO + self.epoch.elapsed();
+        inside.line.push(now, peer, message, urgency)
+    }
+
+    /// Hands out what was added. Called once for all that one event led to, so that messages to the same
+    /// node share a write.
+    pub(super) fn hand_out(&self) {
+        self.enter(|_, _| ());
     }
 
     /// Returns the messages that go with a connection's handshake.
@@ -102,7 +111,7 @@ impl Sender {
         self.enter(|inside, now| inside.line.take_control(now, peer))
     }
 
-    /// Reports that a connection has written its message.
+    /// Reports that a connection has written its messages.
     pub(super) fn ready(&self, peer: PeerKey) {
         self.enter(|inside, _| inside.line.ready(peer));
     }
@@ -132,5 +141,28 @@ impl Sender {
                 () = self.rearm.notified() => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Urgency::{Control, New};
+
+    const PEER: PeerKey = PeerKey(1);
+
+    #[tokio::test]
+    async fn what_one_event_says_to_a_node_is_one_write() {
+        let sender = Sender::new(Instant::now());
+        let outlet = sender.open(PEER);
+        sender.ready(PEER);
+        for (message, urgency) in [("hello", Control), ("group", New), ("accept", Control)] {
+            assert!(sender.push(PEER, Bytes::from_static(message.as_bytes()), urgency));
+        }
+        sender.hand_out();
+        assert_eq!(outlet.messages().await, ["hello", "accept"]);
+        assert!(!sender.is_idle(), "the connection has not written them");
+        sender.ready(PEER);
+        assert_eq!(outlet.messages().await, ["group"]);
     }
 }

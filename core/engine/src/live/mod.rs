@@ -127,6 +127,12 @@ impl Cast {
         self.take(&mut self.feed.lock(), bytes)
     }
 
+    /// Tells viewers the title of what is playing from now on, such as `ARTIST - TITLE`, of which 255
+    /// bytes are sent. An empty one takes the title back.
+    pub fn set_title(&self, title: &str) {
+        self.open.node.tell(Input::Cast(CastEvent::Title(title.to_owned())));
+    }
+
     /// Ends the stream. Viewers receive all pushed bytes before the end.
     ///
     /// # Errors
@@ -225,6 +231,11 @@ impl Channel {
     /// Returns the description of the stream, once a node has sent it.
     pub fn head(&self) -> Option<ChannelHead> {
         self.open.head()
+    }
+
+    /// Returns the title of what is playing, if the source tells it.
+    pub fn title(&self) -> Option<String> {
+        self.open.node.title()
     }
 
     /// Waits until a player can begin. `None` if the stream has ended before, or the channel was

@@ -27,6 +27,9 @@ impl ChannelHead {
 pub struct ChannelStatus {
     /// Whether the stream has ended. A source may begin a new one.
     pub ended: bool,
+    /// Title of what is playing, if the source tells it. It is meant for people, and may have any
+    /// characters.
+    pub title: Option<String>,
     /// Time from the arrival of a group's first byte at the source until the whole group was here,
     /// milliseconds. It is that of the newest group, by the clocks of both machines.
     pub delay_ms: Option<u64>,
@@ -52,6 +55,11 @@ pub struct ChannelStatus {
     pub on_air: Option<bool>,
     /// Further viewers that the whole channel can feed, as far as the neighbours know.
     pub free_places: Option<u64>,
+    /// Time until this node asks for a place again, seconds, if the channel is full: all nodes that were
+    /// asked answered that their places are taken. `None` if it is not, or the stream arrives here.
+    pub full_for_s: Option<u64>,
+    /// Whether other nodes can dial this one. `None` if nothing has shown it yet.
+    pub reachable: Option<bool>,
     /// Open streams of this session.
     pub readers: usize,
     /// Packets that were verified and new.

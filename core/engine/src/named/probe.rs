@@ -7,7 +7,7 @@ use playswarm_proto::http_range::is_page_instead;
 use playswarm_proto::metainfo::WebSeed;
 use playswarm_proto::tiger_tree::{MAX_THEX_BYTES, Transfer, claimed_root};
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
 use std::time::Duration;
 use url::Url;
 
@@ -61,7 +61,7 @@ async fn ask(web: &Web, server: &WebSeed, wants_tree: bool, found: &mut Found) -
         found.tree = tree(web, server.url.clone(), named_by).await?;
         return Ok(());
     }
-    let one_byte = HeaderValue::from_static("bytes=0-0");
+    let one_byte = (RANGE, HeaderValue::from_static("bytes=0-0"));
     let (url, response, from) = match web.open(server.url.clone(), terms(named_by), Some(one_byte)).await? {
         Opened::Response { url, response, from } => (url, response, from),
         Opened::Elsewhere { .. } => return Err("it redirects to a URL that is no web server's".to_owned().into()),

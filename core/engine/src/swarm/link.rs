@@ -258,6 +258,14 @@ impl LinkReader {
         }
     }
 
+    /// Returns the complete messages that came with the handshake, without waiting. An error behind them
+    /// is left for [`Self::read_batch`].
+    pub(crate) fn buffered(&mut self) -> Vec<Message> {
+        let mut out = Vec::new();
+        let _ = self.drain(&mut out, 0);
+        out
+    }
+
     /// Decodes the buffered messages. An error behind valid messages waits for the next call:
     /// `decode` leaves it in place.
     fn drain(&mut self, out: &mut Vec<Message>, before: usize) -> Result<(), LinkError> {

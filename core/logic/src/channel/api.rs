@@ -80,6 +80,8 @@ pub enum Output {
     },
     /// The source has announced a minute of the archive.
     Minute(Minute),
+    /// Another title applies.
+    Title,
     /// The source made the parity of a group wrongly.
     WrongParity {
         /// Number of the group.

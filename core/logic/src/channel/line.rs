@@ -41,7 +41,7 @@ struct Way {
     /// By urgency.
     waiting: [VecDeque<Waiting>; 3],
     bytes: usize,
-    /// Whether it takes a message now.
+    /// Whether it takes a write now.
     is_ready: bool,
 }
 
@@ -94,24 +94,20 @@ impl Line {
     /// Returns the messages without packets that wait for a connection. They go with its handshake,
     /// before it takes messages one by one.
     pub fn take_control(&mut self, now: Time, peer: PeerKey) -> Vec<Bytes> {
-        let Some(way) = self.ways.get_mut(&peer) else { return Vec::new() };
-        let waiting = std::mem::take(&mut way.waiting[CONTROL]);
-        let messages: Vec<Bytes> = waiting.into_iter().map(|waiting| waiting.message).collect();
-        let bytes = messages.iter().map(Bytes::len).sum();
-        way.bytes -= bytes;
-        self.bucket.take(now, cost(bytes));
-        messages
+        self.take(now, peer, CONTROL, usize::MAX)
     }
 
-    /// A connection takes another message.
+    /// A connection takes another write.
     pub fn ready(&mut self, peer: PeerKey) {
         if let Some(way) = self.ways.get_mut(&peer) {
             way.is_ready = true;
         }
     }
 
-    /// Returns the next message that may go now.
-    pub fn poll(&mut self, now: Time) -> Option<(PeerKey, Bytes)> {
+    /// Returns what a connection writes next, if it may go now: all its messages without packets
+    /// together, or one packet. Each write takes a TCP segment at least, and a new connection has ten
+    /// of them for its first round trip.
+    pub fn poll(&mut self, now: Time) -> Option<(PeerKey, Vec<Bytes>)> {
         let stale = |waiting: &Waiting| now.since(waiting.since) >= STALE;
         for way in self.ways.values_mut() {
             for packets in &mut way.waiting[NEW..] {
@@ -122,12 +118,20 @@ impl Line {
         }
         let has_room = self.bucket.has(now, 0.0);
         let (urgency, _, peer) = self.first().filter(|(urgency, ..)| has_room || *urgency == CONTROL)?;
-        let way = self.ways.get_mut(&peer)?;
-        let message = way.waiting[urgency].pop_front()?.message;
-        way.bytes -= message.len();
-        way.is_ready = false;
-        self.bucket.take(now, cost(message.len()));
-        Some((peer, message))
+        self.ways.get_mut(&peer)?.is_ready = false;
+        let count = if urgency == CONTROL { usize::MAX } else { 1 };
+        Some((peer, self.take(now, peer, urgency, count)))
+    }
+
+    /// Removes the first messages of this urgency, and pays for one write.
+    fn take(&mut self, now: Time, peer: PeerKey, urgency: usize, count: usize) -> Vec<Bytes> {
+        let Some(way) = self.ways.get_mut(&peer) else { return Vec::new() };
+        let queue = &mut way.waiting[urgency];
+        let messages: Vec<Bytes> = queue.drain(..count.min(queue.len())).map(|waiting| waiting.message).collect();
+        let bytes = messages.iter().map(Bytes::len).sum();
+        way.bytes -= bytes;
+        self.bucket.take(now, cost(bytes));
+        messages
     }
 
     /// Returns the most urgent and then the oldest message of the connections that take one.
@@ -191,16 +195,18 @@ mod tests {
         assert!(line.push(Time(ms * 1000), peer, Bytes::from_static(what.as_bytes()), urgency));
     }
 
-    /// Returns what goes up to a time, as text, with connections that take everything.
+    /// Returns what goes up to a time, as text, with connections that take everything. Messages of one
+    /// write are joined by `+`.
     fn sent(line: &mut Line, from_ms: u64, to_ms: u64) -> String {
         let mut sent = Vec::new();
         for ms in from_ms..=to_ms {
             loop {
                 line.ready(A);
                 line.ready(B);
-                let Some((peer, message)) = line.poll(Time(ms * 1000)) else { break };
+                let Some((peer, messages)) = line.poll(Time(ms * 1000)) else { break };
                 let name = if peer == A { 'A' } else { 'B' };
-                sent.push(format!("{name}:{}", String::from_utf8_lossy(&message)));
+                let texts: Vec<_> = messages.iter().map(|message| String::from_utf8_lossy(message)).collect();
+                sent.push(format!("{name}:{}", texts.join("+")));
             }
         }
         sent.join(" ")
@@ -235,6 +241,23 @@ mod tests {
         line.set_rate(Time(50_000), 1e6);
         assert_eq!(sent(&mut line, 50, 60), "B:333");
         assert_eq!(line.next_timeout(Time(60_000)), Time::NEVER);
+    }
+
+    #[test]
+    fn messages_without_packets_of_a_connection_share_a_write_and_packets_do_not() {
+        // A byte takes 1 ms, and each write 66 more.
+        let mut line = line(1000.0);
+        for name in ["hello", "head", "accept"] {
+            push(&mut line, 0, A, name, Control);
+        }
+        push(&mut line, 0, B, "beat", Control);
+        push(&mut line, 0, A, "one", New);
+        push(&mut line, 0, A, "two", New);
+        assert_eq!(sent(&mut line, 0, 1), "A:hello+head+accept B:beat");
+        // 15 and 4 bytes, and two writes.
+        assert_eq!(sent(&mut line, 2, 150), "");
+        assert_eq!(sent(&mut line, 151, 152), "A:one");
+        assert_eq!(sent(&mut line, 153, 300), "A:two");
     }
 
     #[test]

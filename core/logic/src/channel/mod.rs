@@ -15,6 +15,7 @@ mod minutes;
 mod source;
 #[cfg(test)]
 mod tests;
+mod titles;
 
 pub use api::{Config, Input, Output, Urgency};
 pub use line::Line;
@@ -27,7 +28,9 @@ use bytes::Bytes;
 use heads::Heads;
 use minutes::{Minutes, Taken};
 use playswarm_proto::live::message::{From, MAX_LIVE_BYTES, Message, Wanted};
-use playswarm_proto::live::{ChannelKey, Group, Head, NodeId, Packet, SignedBeacon, SignedHead, SignedMinute, Stripes};
+use playswarm_proto::live::{
+    ChannelKey, Group, Head, NodeId, Packet, SignedBeacon, SignedHead, SignedMinute, SignedTitle, Stripes,
+};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
@@ -48,6 +51,8 @@ pub struct Channel {
     receiver: Receiver,
     heads: Heads,
     minutes: Minutes,
+    /// The newest title of the present cast.
+    title: Option<SignedTitle>,
     source: Option<Source>,
     /// Packets of recent groups that were passed on, whether they arrived or were made here.
     passed: BTreeMap<u64, Stripes>,
@@ -78,6 +83,7 @@ impl Channel {
             receiver: Receiver::new(key, config.stripe.clone()),
             heads: Heads::default(),
             minutes: Minutes::default(),
+            title: None,
             source,
             passed: BTreeMap::new(),
             outputs: VecDeque::new(),
@@ -196,7 +202,7 @@ impl Channel {
             Message::Head { part, parts, bytes } => {
                 let Some(bytes) = self.heads.take(peer, part, parts, bytes) else { return };
                 match SignedHead::verify(bytes, &self.key) {
-                    Ok(head) => self.receiver.handle(now, stripe::Input::Head(head)),
+                    Ok(head) => self.take_head(now, peer, head),
                     Err(_) => self.ban(now, peer),
                 }
             }
@@ -210,11 +216,24 @@ impl Channel {
                 self.relay.handle(now, relay::Input::Heard(peer, Message::Join(join)));
             }
             Message::Minutes(minutes) => self.take_minutes(now, peer, minutes),
+            Message::Title(title) => self.take_title(now, peer, title),
             message => self.relay.handle(now, relay::Input::Heard(peer, message)),
         }
     }
 
-    /// Sends the head to a node, also `again`, and the minutes with the first one.
+    /// Takes a head that the source signed. A node that is behind gets ours.
+    fn take_head(&mut self, now: Time, peer: PeerKey, head: SignedHead) {
+        let cast = head.head().cast;
+        match &mut self.source {
+            Some(source) => source.meet(now, head.head()),
+            None => self.receiver.handle(now, stripe::Input::Head(head)),
+        }
+        if self.receiver.head().is_some_and(|ours| ours.head().cast != cast) {
+            self.introduce(peer, false);
+        }
+    }
+
+    /// Sends the head to a node, also `again`, and the minutes and the title with the first one.
     fn introduce(&mut self, peer: PeerKey, again: bool) {
         let is_new = !self.heads.knows(peer);
         if again {
@@ -223,6 +242,7 @@ impl Channel {
         self.send_head(peer);
         if is_new && self.heads.knows(peer) {
             self.send_minutes([peer].into_iter(), self.minutes.known().copied().collect());
+            self.send_title([peer].into_iter());
         }
     }
 
@@ -270,14 +290,15 @@ impl Channel {
 
     fn drain(&mut self, now: Time) {
         loop {
-            if let Some(packets) = self.source.as_mut().and_then(Source::poll) {
-                match packets {
+            if let Some(output) = self.receiver.poll() {
+                self.received(now, output);
+            } else if let Some(made) = self.source.as_mut().and_then(Source::poll) {
+                match made {
                     source::Made::Head(head) => self.receiver.handle(now, stripe::Input::Head(head)),
                     source::Made::Packet(packet) => self.receiver.handle(now, stripe::Input::Packet(MYSELF, packet)),
                     source::Made::Minute(minute) => self.take_minutes(now, MYSELF, vec![minute]),
+                    source::Made::Title(title) => self.take_title(now, MYSELF, title),
                 }
-            } else if let Some(output) = self.receiver.poll() {
-                self.received(now, output);
             } else if let Some(output) = self.relay.poll() {
                 self.decided(output);
             } else {
@@ -295,6 +316,7 @@ impl Channel {
                 if new_cast {
                     self.passed.clear();
                     self.minutes.clear();
+                    self.title = None;
                     // Their bytes are gone.
                     self.outputs.retain(|output| !matches!(output, Output::Ready { .. }));
                     self.relay.handle(now, relay::Input::Next(None));

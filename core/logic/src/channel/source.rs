@@ -4,7 +4,8 @@ use crate::Time;
 use crate::stripe::{Code, Cut, Cutter, cutter, packets};
 use bytes::Bytes;
 use playswarm_proto::live::{
-    BadHead, Beacon, Group, Head, Minute, Packet, SignedBeacon, SignedHead, SignedMinute, SourceKey, flags,
+    BadHead, Beacon, Group, Head, Minute, Packet, SignedBeacon, SignedHead, SignedMinute, SignedTitle, SourceKey,
+    Title, flags,
 };
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -24,6 +25,8 @@ pub enum Cast {
     },
     /// A minute of the archive is complete.
     Minute(Minute),
+    /// Title of what is playing from now on. Empty if nothing is known.
+    Title(String),
     /// The stream ends.
     End,
     /// The time of [`Source::next_timeout`] has come.
@@ -36,6 +39,7 @@ pub(super) enum Made {
     Head(SignedHead),
     Packet(Packet),
     Minute(SignedMinute),
+    Title(SignedTitle),
 }
 
 /// The state machine of a source.
@@ -50,6 +54,11 @@ pub struct Source {
     /// Added to a time to get milliseconds since 1970. The clock may be set; the channel's time
     /// must not go back.
     epoch_ms: u64,
+    /// Title of what is playing, and the number of the next one.
+    title: String,
+    next_title: u32,
+    /// Whether this run began anew because the clock was set back.
+    was_behind: bool,
     made: VecDeque<Made>,
 }
 
@@ -73,7 +82,8 @@ impl Source {
         let signed = SignedHead::new(&key, &head)?;
         let epoch_ms = unix_ms.saturating_sub(now.0 / 1000);
         let (cutter, code) = (Cutter::new(cut, 0), Code::new(cut.shape));
-        Ok(Source { key, head, signed, cut, cutter, code, epoch_ms, made: VecDeque::new() })
+        let (title, made) = (String::new(), VecDeque::new());
+        Ok(Source { key, head, signed, cut, cutter, code, epoch_ms, title, next_title: 0, was_behind: false, made })
     }
 
     pub(super) fn beacon(&self, sequence: i64, on_air: bool, at: Vec<SocketAddr>) -> SignedBeacon {
@@ -89,6 +99,11 @@ impl Source {
         match event {
             Cast::Bytes(bytes, restart) => self.cutter.handle(now, cutter::Input::Bytes { bytes, restart }),
             Cast::Minute(minute) => self.made.push_back(Made::Minute(minute.sign(&self.key))),
+            Cast::Title(title) if title == self.title => {}
+            Cast::Title(title) => {
+                self.title = title;
+                self.make_title();
+            }
             Cast::End => self.cutter.handle(now, cutter::Input::End),
             Cast::Timeout => self.cutter.handle(now, cutter::Input::Timeout),
             Cast::Init { init, content_type } => {
@@ -106,16 +121,47 @@ impl Source {
             return;
         }
         let mut head = Head { init, content_type, ..self.head.clone() };
-        // A cast has 256 heads. An encoder that often returns needs more, and begins another cast.
-        (head.revision, head.cast, head.started_ms) = match head.revision.checked_add(1) {
-            Some(revision) => (revision, head.cast, head.started_ms),
-            None => (0, head.cast.wrapping_add(1), (self.epoch_ms + now.0 / 1000).max(head.started_ms + 1)),
-        };
-        // The splitter refuses init bytes above the limit.
-        if let Ok(signed) = SignedHead::new(&self.key, &head) {
-            (self.head, self.signed) = (head, signed.clone());
-            self.made.push_back(Made::Head(signed));
+        match head.revision.checked_add(1) {
+            Some(revision) => head.revision = revision,
+            // A cast has 256 heads. An encoder that often returns needs more.
+            None => begin_anew(&mut head, self.unix_ms(now)),
         }
+        self.use_head(head);
+    }
+
+    /// Takes a head of an earlier run. If that began after the present time, the clock was set back in
+    /// between, and nodes take this run for the older one: it begins another cast, once.
+    pub(super) fn meet(&mut self, now: Time, earlier: &Head) {
+        let is_later = earlier.cast != self.head.cast && earlier.started_ms > self.unix_ms(now);
+        if !is_later || std::mem::replace(&mut self.was_behind, true) {
+            return;
+        }
+        self.cutter.handle(now, cutter::Input::Cut(self.cut));
+        self.make_packets();
+        let mut head = self.head.clone();
+        begin_anew(&mut head, earlier.started_ms.saturating_add(1));
+        self.use_head(head);
+    }
+
+    fn unix_ms(&self, now: Time) -> u64 {
+        self.epoch_ms + now.0 / 1000
+    }
+
+    fn use_head(&mut self, head: Head) {
+        // The splitter refuses init bytes above the limit.
+        let Ok(signed) = SignedHead::new(&self.key, &head) else { return };
+        let is_new_cast = head.cast != self.head.cast;
+        (self.head, self.signed) = (head, signed.clone());
+        self.made.push_back(Made::Head(signed));
+        if is_new_cast && !self.title.is_empty() {
+            self.make_title();
+        }
+    }
+
+    fn make_title(&mut self) {
+        let title = Title::new(self.head.cast, self.next_title, &self.title);
+        self.next_title += 1;
+        self.made.push_back(Made::Title(title.sign(&self.key)));
     }
 
     fn make_packets(&mut self) {
@@ -126,7 +172,7 @@ impl Source {
                 cast: self.head.cast,
                 revision: self.head.revision,
                 number: cut.number,
-                born_ms: self.epoch_ms + cut.begun.0 / 1000,
+                born_ms: self.unix_ms(cut.begun),
                 length: 0,
                 flags: restart | end,
             };
@@ -142,4 +188,10 @@ impl Source {
     pub(super) fn next_timeout(&self) -> Time {
         self.cutter.next_timeout()
     }
+}
+
+/// Makes a head the first one of another cast, which begins at this time or just after the one before.
+fn begin_anew(head: &mut Head, started_ms: u64) {
+    (head.revision, head.cast) = (0, head.cast.wrapping_add(1));
+    head.started_ms = started_ms.max(head.started_ms.saturating_add(1));
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::relay::Dialled;
 use crate::rng::Rng;
 use crate::stripe::Cut;
-use playswarm_proto::live::{CodeId, Minute, NodeId, Shape, SourceKey};
+use playswarm_proto::live::{CodeId, Minute, NodeId, Shape, SourceKey, Title};
 use std::net::Ipv4Addr;
 
 /// Bytes of a unit of the stream.
@@ -172,7 +172,7 @@ impl Net {
             Output::Send(peer, bytes, _) => {
                 let Some((there, from)) = self.ends.get(&(at, peer)).copied() else { return };
                 let mut bytes = bytes.to_vec();
-                if [8, 12].contains(&bytes[0]) && self.forger == Some(at) {
+                if [8, 12, 13].contains(&bytes[0]) && self.forger == Some(at) {
                     let last = bytes.len() - 1;
                     bytes[last] ^= 1;
                 }
@@ -505,6 +505,44 @@ fn a_source_that_comes_back_goes_on_as_a_new_cast() {
 }
 
 #[test]
+fn a_source_that_comes_back_with_its_clock_set_back_begins_anew_once() {
+    let mut net = Net::new(5.0, b"one");
+    net.stream(3.0);
+    let [a, b] = [9.0, 9.0].map(|places| {
+        let node = net.join(places);
+        net.stream(2.0);
+        node
+    });
+    let began_ms = net.node(a).channel.head().unwrap().head().started_ms;
+    net.kill(0);
+    net.pass(3.0);
+    net.pushed.clear();
+    [a, b].into_iter().for_each(|node| net.nodes[node].as_mut().unwrap().stream.clear());
+    // By a day.
+    net.unix_ms -= 86_400_000;
+    net.begin(0, 20, 5.0, b"two");
+    net.pass(5.0);
+    net.stream(10.0);
+    net.pass(0.5);
+    let shown = |net: &Net, node: usize| {
+        let head = net.node(node).channel.head().unwrap().head();
+        (head.cast, head.revision, head.started_ms)
+    };
+    for node in [0, a, b] {
+        assert_eq!(shown(&net, node), (21, 0, began_ms + 1), "node {node}");
+        assert!(net.node(node).banned.is_empty());
+    }
+    [a, b].into_iter().for_each(|node| net.assert_suffix(node));
+    // Who signs with the same key and a clock that is ahead gets no second answer.
+    let ours = net.node(0).channel.head().unwrap().head().clone();
+    let other = Head { cast: 99, started_ms: began_ms + 1_000_000_000, ..ours };
+    let bytes = SignedHead::new(&key(), &other).unwrap().bytes().clone();
+    net.give(0, Input::Relay(relay::Input::Incoming(PeerKey(500), addr(77))));
+    net.give(0, Input::Heard(PeerKey(500), Message::Head { part: 0, parts: 1, bytes }.encode().into()));
+    assert_eq!(shown(&net, 0), (21, 0, began_ms + 1));
+}
+
+#[test]
 fn an_encoder_that_returns_more_often_than_a_cast_has_heads_begins_another() {
     let mut net = Net::new(5.0, b"one");
     net.stream(2.0);
@@ -604,5 +642,71 @@ fn a_node_that_forges_a_minute_is_banned_and_its_minute_reaches_nobody() {
     for node in viewers {
         let length = |m: &SignedMinute| (m.minute.number, m.is_signed_by(&key().channel()));
         assert!(net.node(node).channel.minutes().map(length).all(|found| found == (0, true)));
+    }
+}
+
+#[test]
+fn the_newest_title_reaches_each_node_and_those_that_join_later() {
+    let mut net = Net::new(10.0, b"");
+    net.stream(3.0);
+    let viewers = net.crowd(12);
+    let play = |net: &mut Net, title: &str| net.give(0, Input::Cast(Cast::Title(title.to_owned())));
+    let title = |net: &Net, node: usize| net.node(node).channel.title().map(str::to_owned);
+    play(&mut net, "first");
+    net.stream(0.1);
+    assert_eq!(title(&net, viewers[11]).as_deref(), Some("first"));
+    play(&mut net, "second");
+    play(&mut net, "second");
+    net.stream(1.0);
+    let late = net.join(9.0);
+    net.stream(1.0);
+    for node in viewers.iter().copied().chain([late, 0]) {
+        assert_eq!(title(&net, node).as_deref(), Some("second"), "node {node}");
+        assert!(net.node(node).banned.is_empty());
+        assert!(net.node(node).channel.title.as_ref().is_some_and(|signed| signed.title.number == 1));
+    }
+    play(&mut net, "");
+    net.stream(0.1);
+    assert_eq!(title(&net, late), None);
+    // A new cast has its own.
+    play(&mut net, "third");
+    net.stream(0.1);
+    net.begin(0, 8, 10.0, b"");
+    net.kill(0);
+    net.begin(0, 9, 10.0, b"");
+    net.give(late, Input::Relay(relay::Input::Contact(addr(0), None)));
+    net.stream(40.0);
+    assert_eq!((net.node(late).channel.head().unwrap().head().cast, title(&net, late)), (9, None));
+}
+
+#[test]
+fn the_title_outlives_the_256th_head() {
+    let mut net = Net::new(10.0, b"");
+    let viewer = net.join(9.0);
+    net.stream(1.0);
+    net.give(0, Input::Cast(Cast::Title("on".to_owned())));
+    for n in 0..=255u8 {
+        let init = Bytes::copy_from_slice(&[n, 1]);
+        net.give(0, Input::Cast(Cast::Init { init, content_type: "video/mp2t".to_owned() }));
+    }
+    net.stream(1.0);
+    let channel = &net.node(viewer).channel;
+    assert_eq!((channel.head().unwrap().head().cast, channel.title()), (8, Some("on")));
+}
+
+#[test]
+fn a_node_that_forges_a_title_is_banned_and_its_title_reaches_nobody() {
+    let mut net = Net::new(10.0, b"");
+    net.stream(3.0);
+    let viewers = net.crowd(8);
+    net.forger = Some(viewers[0]);
+    net.give(0, Input::Cast(Cast::Title("title".to_owned())));
+    let title = Title::new(7, 9, "forged").sign(&SourceKey::from_seed(&[9; 32]));
+    net.give(0, Input::Relay(relay::Input::Incoming(PeerKey(500), addr(77))));
+    net.give(0, Input::Heard(PeerKey(500), Message::Title(title).encode().into()));
+    net.stream(0.1);
+    assert_eq!(net.node(0).banned, [PeerKey(500)]);
+    for node in viewers {
+        assert!(net.node(node).channel.title().is_none_or(|title| title == "title"));
     }
 }

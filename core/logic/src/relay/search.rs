@@ -21,6 +21,9 @@ const MAX_REST_S: f64 = 30.0;
 /// Longest pause of a node that had the stream and is cut off from all of it, seconds. Its line may come
 /// back at any moment, and what it misses stays in the back buffers of others for half a minute.
 const CUT_OFF_REST_S: f64 = 2.0;
+/// Rounds of requests without a place, one after the other, after which the channel counts as full. A
+/// single one may come before the newest report of a free place.
+const FULL_ROUNDS: u32 = 2;
 /// Number of redirects after which a place below a node of another stripe's path is accepted.
 const SPREAD_TRIES: u8 = 6;
 
@@ -61,6 +64,8 @@ pub(super) struct Search {
     rest_until: Option<Time>,
     /// Longest time that a node asked us to wait.
     retry_s: u8,
+    /// Rounds up to now, without one in between that ended otherwise, after which nodes asked us to wait.
+    full_rounds: u32,
     pub(super) instead_of: Option<NodeId>,
 }
 
@@ -78,6 +83,7 @@ impl Search {
             rests: 0,
             rest_until: None,
             retry_s: 0,
+            full_rounds: 0,
             instead_of: None,
         }
     }
@@ -175,6 +181,11 @@ impl Search {
         }
     }
 
+    /// Returns the time until the next round, seconds, if no place was found because all are taken.
+    fn full_for_s(&self, now: Time) -> Option<f64> {
+        (self.full_rounds >= FULL_ROUNDS).then(|| self.rest_until.map_or(0.0, |until| until.since(now).as_secs_f64()))
+    }
+
     fn has_asked(&self, node: NodeId) -> bool {
         self.asked.contains(&node)
     }
@@ -233,7 +244,8 @@ impl Relay {
             if now < until {
                 return;
             }
-            *search = Search { rests: search.rests, ..Search::new(now, search.reason) };
+            let (rests, full_rounds) = (search.rests, search.full_rounds);
+            *search = Search { rests, full_rounds, ..Search::new(now, search.reason) };
         }
         search.expire(now);
         while let Some(search) = &self.trees[at].search
@@ -279,6 +291,14 @@ impl Relay {
         if is_cut_off { CUT_OFF_REST_S } else { usual_s }
     }
 
+    /// Returns the time until this node asks for a place again, seconds, if the channel is full: the
+    /// stream does not arrive here, since nodes answered that all places are taken. `None` otherwise.
+    pub fn full_for_s(&self, now: Time) -> Option<f64> {
+        let needed = self.channel.map_or(1, |channel| usize::from(channel.needed));
+        let searches = self.trees.iter().filter_map(|tree| tree.search.as_ref()?.full_for_s(now));
+        searches.min_by(f64::total_cmp).filter(|_| !self.is_source && self.fed() < needed)
+    }
+
     /// Nobody is left to ask: a pause, or the end of a search that was not needed.
     fn rest(&mut self, now: Time, stripe: u8) {
         let longest_s = self.longest_rest_s(MAX_REST_S);
@@ -293,6 +313,7 @@ impl Relay {
         // Not all nodes at the same moment, but all stripes of one: they share a message.
         let rest_s = rest_s * (0.5 + self.jitter / 2.0);
         search.rest_until = Some(now.plus_secs(rest_s));
+        search.full_rounds = if search.retry_s > 0 { search.full_rounds + 1 } else { 0 };
         if !search.requested.is_empty() || !search.dialled.is_empty() {
             let is_full = search.retry_s > 0;
             self.outputs.push_back(Output::Event(Event::NoPlace { stripe, retry_s: rest_s, is_full }));

@@ -1,5 +1,5 @@
-//! Live channels: keys, links, the signed head, groups of packets and their proofs, and the minutes
-//! of the archive. docs/LIVE.md specifies every byte.
+//! Live channels: keys, links, the signed head, groups of packets and their proofs, the minutes
+//! of the archive, and titles. docs/LIVE.md specifies every byte.
 //!
 //! A channel is an Ed25519 key (RFC 8032). Its source cuts the stream into groups, makes data and
 //! parity packets of each group, and signs the root of a hash tree over them. Each packet carries
@@ -16,6 +16,7 @@ mod packet;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod title;
 mod tree;
 
 pub use beacon::{BEACON_SALT, Beacon, MAX_BEACON_ADDRESSES, MAX_BEACON_BYTES, SignedBeacon};
@@ -26,4 +27,5 @@ pub use message::{Message, NodeId, Stripes, Target};
 pub use minute::{MAX_MINUTE_BYTES, MAX_MINUTES, Minute, SignedMinute};
 pub use packet::{BadPacket, Group, MAX_MESSAGE_BYTES, Packet, SignedGroup, flags};
 pub use shape::{CodeId, MAX_DATA_BYTES, MAX_PACKETS, Shape};
+pub use title::{MAX_TITLE_BYTES, SignedTitle, Title};
 pub use tree::{Hash, Proof, Tree};

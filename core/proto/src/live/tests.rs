@@ -55,6 +55,10 @@ fn minute() -> Minute {
     }
 }
 
+fn title() -> Title {
+    Title::new(head().cast, 3, "Artist - Title")
+}
+
 /// A group of these packets, each signed.
 fn packets(shape: Shape, group: Group, data: &[Bytes]) -> Vec<Packet> {
     assert_eq!(data.len(), shape.packets());
@@ -104,6 +108,7 @@ fn the_vectors_of_the_document_are_computed() {
         ("packet", hex(&example[3].encode())),
         ("call", hex(&Message::Call(call).encode())),
         ("minute", hex(&Message::Minutes(vec![minute().sign(&key())]).encode())),
+        ("title", hex(&Message::Title(title().sign(&key())).encode())),
         ("beacon", hex(&item.value)),
         ("beacon's signature", hex(&item.signature)),
     ] {
@@ -383,4 +388,26 @@ fn a_minute_is_read_if_it_is_possible_and_its_signature_covers_every_field() {
     let most = vec![signed; MAX_MINUTES];
     assert!(read(Message::Minutes(most.clone()).encode()).is_ok());
     assert!(read(Message::Minutes([most, vec![signed]].concat()).encode()).is_err());
+}
+
+#[test]
+fn a_title_is_text_and_its_signature_covers_every_field() {
+    let signed = title().sign(&key());
+    let read = |bytes: Vec<u8>| Message::decode(bytes.into());
+    let bytes = Message::Title(signed.clone()).encode();
+    assert!(signed.is_signed_by(&key().channel()) && !signed.is_signed_by(&SourceKey::from_seed(&[2; 32]).channel()));
+    for at in 1..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        if let Ok(Some(Message::Title(signed))) = read(changed) {
+            assert!(!signed.is_signed_by(&key().channel()), "byte {at}");
+        }
+    }
+    let mut no_text = bytes.clone();
+    no_text[14] = 0xff;
+    assert!(read(no_text).is_err());
+    // Cut between characters.
+    assert_eq!(Title::new(1, 1, &"ä".repeat(200)).text.len(), 254);
+    let empty = Title::new(1, 1, "").sign(&key());
+    assert_eq!(read(Message::Title(empty.clone()).encode()), Ok(Some(Message::Title(empty))));
 }

@@ -38,6 +38,7 @@ impl Desk {
 
     pub(super) fn set_title(&self, title: &str) {
         tracing::info!(title, "the encoder tells its title");
+        self.cast.set_title(title);
         self.status.lock().title = Some(title.to_owned()).filter(|title| !title.is_empty());
     }
 }
@@ -100,6 +101,7 @@ impl Sender {
             && upload.has_place()
         {
             tracing::info!(source = %self.name, "the encoder's stream has ended");
+            self.desk.cast.set_title("");
             let mut status = self.desk.status.lock();
             (status.source, status.title) = (None, None);
         }

@@ -1,7 +1,7 @@
 //! The crowds of docs/LIVE-SIM.md, in the order of its tables.
 
 use super::network::Network;
-use super::scenario::{Crowd, Departure, Grain, Lines, Scenario, Transport, Trees};
+use super::scenario::{Crowd, Departure, Grain, Lines, Scenario, Start, Transport, Trees};
 use playswarm_logic::relay::{Add, Config, Delete, Distance};
 
 /// A table of the page: its name, its heading, and how it is read.
@@ -157,7 +157,18 @@ fn without() -> Vec<Scenario> {
         trees
     };
     let ours = Trees::ours(8, 1);
+    // Viewers who come one by one to a source with room.
+    let lone = |name: &str, about: &str, start| Scenario {
+        set: "without",
+        network: Network::Even(0.08),
+        source_streams: 20.0,
+        crowd: Crowd::Within(60.0),
+        start,
+        ..homes(name, about, 12, 8, 375_000.0)
+    };
     vec![
+        lone("joined", "twelve viewers at the source, round trip 80 ms, TCP's first window", Start::Joined),
+        lone("apart", "the same, and each small message takes a segment", Start::Apart),
         churn("no_parity", "churn with eight stripes and no parity", Trees::ours(8, 0)),
         churn("more_parity", "churn with two packets of parity", Trees::ours(8, 2)),
         churn("four_stripes", "churn with 4 + 1 stripes", Trees::ours(4, 1)),

@@ -21,6 +21,6 @@ pub use catalogue::{SETS, Set, catalogue};
 pub use network::Network;
 pub use picture::svg;
 pub use report::{AfterKill, Links, Report, ViewerReport};
-pub use scenario::{Crowd, Departure, Grain, Lines, Scenario, Transport, Trees};
+pub use scenario::{Crowd, Departure, Grain, Lines, Scenario, Start, Transport, Trees};
 pub use table::markdown;
 pub use world::{Options, Trace, run};

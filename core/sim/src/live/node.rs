@@ -28,11 +28,17 @@ pub(super) struct End {
     /// are lost.
     pub(super) last_at: Time,
     pub(super) free_at: Time,
+    /// When the first bytes left, the segments so far, the handshake's included, and when the last
+    /// message was added: only where connections begin slowly.
+    pub(super) began: Option<Time>,
+    pub(super) segments: u32,
+    pub(super) message_since: Option<Time>,
 }
 
 impl End {
     pub(super) fn new(node: usize, peer: PeerKey) -> End {
-        End { node, peer, is_closed: false, last_at: Time::ZERO, free_at: Time::ZERO }
+        let (last_at, free_at) = (Time::ZERO, Time::ZERO);
+        End { node, peer, is_closed: false, last_at, free_at, began: None, segments: 1, message_since: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The packet grain: lines, packets and the order of groups.
 
 use super::node::{Sending, What};
-use super::scenario::{Grain, Transport};
+use super::scenario::{Grain, Start, Transport};
 use super::world::{Event, PACKET_BYTES, World};
 use playswarm_logic::relay::Input;
 use playswarm_logic::stripe::Arrival;
@@ -15,6 +15,8 @@ const STALE_S: f64 = 2.0;
 /// Bytes of a segment, and the constant of the rate that loss allows (Mathis and others, 1997).
 const SEGMENT_BYTES: f64 = 1460.0;
 const MATHIS: f64 = 1.22;
+/// Segments that a new connection may send before the first acknowledgement (RFC 6928).
+const FIRST_WINDOW: u32 = 10;
 /// Round trips until a lost packet is sent again.
 const RESEND_RTT: f64 = 1.25;
 
@@ -114,6 +116,7 @@ impl World<'_> {
         let delay_s = self.delay_s(from, end.node);
         let loss = self.scenario.loss;
         if loss <= 0.0 || self.scenario.grain == Grain::Trees {
+            let left = self.begin_slowly(from, sending, left, 2.0 * delay_s)?;
             return Some(left.plus_secs(delay_s));
         }
         let rtt_s = 2.0 * delay_s;
@@ -138,6 +141,26 @@ impl World<'_> {
             end.last_at = when;
         }
         arrives.then_some(when)
+    }
+
+    /// Returns when bytes leave a connection whose window doubles with each round trip.
+    fn begin_slowly(&mut self, from: usize, sending: &Sending, left: Time, rtt_s: f64) -> Option<Time> {
+        let start = self.scenario.start;
+        if start == Start::Free || self.scenario.grain == Grain::Trees {
+            return Some(left);
+        }
+        let end = self.nodes[from].ends.get_mut(&sending.peer)?;
+        let is_message = matches!(sending.what, What::Message(_));
+        let shares = start == Start::Joined && is_message && end.message_since == Some(sending.since);
+        end.message_since = is_message.then_some(sending.since);
+        if !shares {
+            end.segments += (sending.bytes as f64 / SEGMENT_BYTES).ceil() as u32;
+        }
+        // Ten segments, then twenty more, then forty.
+        let rounds = (end.segments.saturating_sub(1) / FIRST_WINDOW + 1).ilog2();
+        let may = end.began.get_or_insert(left).plus_secs(rtt_s * f64::from(rounds));
+        end.last_at = end.last_at.max(left).max(may);
+        Some(end.last_at)
     }
 
     pub(super) fn take_packet(&mut self, at: usize, peer: PeerKey, stripe: u8, group: u64, facts: Facts) {

@@ -57,6 +57,18 @@ pub enum Transport {
     Datagram,
 }
 
+/// How a new TCP connection begins (RFC 6928).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It is fast at once.
+    Free,
+    /// It may send ten segments in its first round trip, and twice as many in each further one. Messages
+    /// of one moment share a write, and so a segment.
+    Joined,
+    /// The same, and each message takes a segment.
+    Apart,
+}
+
 /// What viewers know of their lines.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Lines {
@@ -132,6 +144,8 @@ pub struct Scenario {
     pub loss: f64,
     /// What carries packets.
     pub transport: Transport,
+    /// How connections begin.
+    pub start: Start,
     /// What is simulated one by one.
     pub grain: Grain,
     /// Whether viewers ask neighbours for packets that are late.
@@ -164,6 +178,7 @@ impl Scenario {
             network: Network::Plane,
             loss: 0.0,
             transport: Transport::Tcp,
+            start: Start::Free,
             grain: Grain::Packets,
             repair: true,
         }

@@ -24,7 +24,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use playswarm_proto::AddressClass;
 use playswarm_proto::address_class::{is_local_name, is_web_port};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{CONTENT_ENCODING, HeaderValue, LOCATION, RANGE, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,6 +96,9 @@ pub(crate) enum Got {
         from: AddressClass,
     },
 }
+
+/// A header of a request.
+pub(crate) type Header = (HeaderName, HeaderValue);
 
 /// An answer whose body is still to be read.
 pub(crate) enum Opened {
@@ -206,23 +209,23 @@ impl Web {
         Ok(Got::Body { status, retry_after, body: read(response, terms.max_bytes).await?, from })
     }
 
-    /// Opens an `http` or `https` URL, whose body may have no end. `range` is the range of bytes to
-    /// request. [`Terms::timeout`] bounds the wait for the head of the answer.
+    /// Opens an `http` or `https` URL, whose body may have no end. `header` is a further
+    /// header of the request, such as the range of bytes. [`Terms::timeout`] bounds the wait for the head of the answer.
     ///
     /// # Errors
     ///
     /// As those of [`Web::get`].
-    pub(crate) async fn open(&self, url: Url, terms: Terms, range: Option<HeaderValue>) -> Result<Opened, NotGot> {
+    pub(crate) async fn open(&self, url: Url, terms: Terms, header: Option<Header>) -> Result<Opened, NotGot> {
         let late = self.via(&url, "no answer in time".into());
-        match tokio::time::timeout(terms.timeout, self.follow(url, terms, range)).await {
+        match tokio::time::timeout(terms.timeout, self.follow(url, terms, header)).await {
             Ok(done) => done,
             Err(_) => Err(NotGot::Failed(late)),
         }
     }
 
-    async fn follow(&self, mut url: Url, mut terms: Terms, range: Option<HeaderValue>) -> Result<Opened, NotGot> {
+    async fn follow(&self, mut url: Url, mut terms: Terms, header: Option<Header>) -> Result<Opened, NotGot> {
         for _ in 0..=MAX_REDIRECTS {
-            let (response, from) = self.one(&url, &terms, range.as_ref()).await?;
+            let (response, from) = self.one(&url, &terms, header.as_ref()).await?;
             let location = response.headers().get(LOCATION).filter(|_| is_redirect(response.status()));
             let Some(location) = location else {
                 return Ok(Opened::Response { url, response, from });
@@ -245,15 +248,10 @@ impl Web {
     }
 
     /// Sends one request. Returns the response and the class of the address that answered.
-    async fn one(
-        &self,
-        url: &Url,
-        terms: &Terms,
-        range: Option<&HeaderValue>,
-    ) -> Result<(Response, AddressClass), NotGot> {
+    async fn one(&self, url: &Url, terms: &Terms, header: Option<&Header>) -> Result<(Response, AddressClass), NotGot> {
         let secure = url.scheme() == "https";
-        let request = |client: &Client| match range {
-            Some(range) => client.get(url.clone()).header(RANGE, range),
+        let request = |client: &Client| match header {
+            Some((name, value)) => client.get(url.clone()).header(name, value),
             None => client.get(url.clone()),
         };
         match self.way(url, terms).await? {

@@ -43,6 +43,11 @@ impl Node {
         self.inside.lock().channel.head().cloned()
     }
 
+    /// Returns the title of what is playing.
+    pub(in crate::live) fn title(&self) -> Option<String> {
+        self.inside.lock().channel.title().map(str::to_owned)
+    }
+
     /// Returns whether this is the source.
     pub(in crate::live) fn is_source(&self) -> bool {
         self.is_source
@@ -110,6 +115,7 @@ impl Node {
 
     pub(in crate::live) fn status(&self) -> ChannelStatus {
         let inside = self.inside.lock();
+        let now = self.now();
         let (channel, relay, counts) = (&inside.channel, inside.channel.relay(), inside.channel.counts());
         let stripes = channel.head().map_or(0, |head| head.head().shape.packets());
         let all = 0..stripes as u8;
@@ -118,6 +124,7 @@ impl Node {
         let places: Option<Vec<u16>> = all.clone().map(|stripe| relay.free_places(stripe)).collect();
         ChannelStatus {
             ended: inside.ended,
+            title: channel.title().map(str::to_owned),
             delay_ms: inside.delay_ms,
             first_packet_ms: channel.first_packet().map(|at| at.0 / 1000),
             stripes,
@@ -129,6 +136,8 @@ impl Node {
             connections: inside.links.len(),
             addresses: relay.contacts(),
             on_air: inside.beacon.as_ref().map(|(_, beacon)| beacon.on_air),
+            full_for_s: relay.full_for_s(now).map(|s| (s.ceil() as u64).max(1)),
+            reachable: relay.is_reachable(),
             free_places: places.and_then(|places| places.into_iter().min()).map(u64::from),
             readers: self.readers.load(Ordering::Relaxed),
             packets: counts.accepted,

@@ -1,10 +1,11 @@
 //! The driver of a channel: owns its connections and clock, and carries out its decisions. `find` looks
-//! for other nodes.
+//! for other nodes, `talk` reads and writes messages.
 //!
 //! [`Node::enter`] is the only place that locks the machine, drains its outputs and sets the timer.
 
 mod find;
 mod look;
+mod talk;
 
 use super::archive::Archive;
 use super::channels::Channels;
@@ -14,7 +15,7 @@ use crate::discovery::web::Web;
 use crate::random;
 use crate::session;
 use crate::swarm::handshake::HandshakeError;
-use crate::swarm::link::{Link, LinkReader, LinkWriter};
+use crate::swarm::link::Link;
 use crate::swarm::listen::{Host, Registry};
 use crate::swarm::transport::{ConnectError, Manner, Transport};
 use bytes::Bytes;
@@ -24,15 +25,13 @@ use playswarm_logic::relay::{self, Dialled};
 use playswarm_logic::torrent::greeting::Greeting;
 use playswarm_logic::{PeerKey, Time};
 use playswarm_proto::address_class::subscriber;
-use playswarm_proto::extended::{ExtendedHandshake, ours};
-use playswarm_proto::handshake::Reserved;
 use playswarm_proto::live::{BadHead, Beacon, ChannelKey, NodeId};
-use playswarm_proto::wire::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use talk::{extended, greeting, read, write};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -217,11 +216,17 @@ impl Node {
         let now = self.now();
         let result = work(&mut inside, now);
         // An output may lead to further inputs: a node that does not read is left.
-        let mut news = false;
+        let (mut news, mut sends) = (false, false);
         while let Some(output) = inside.channel.poll() {
+            sends |= matches!(output, Output::Send(..));
             news |= matches!(
                 output,
-                Output::Ready { .. } | Output::Skip { .. } | Output::Head { .. } | Output::Minute(_) | Output::Ended
+                Output::Ready { .. }
+                    | Output::Skip { .. }
+                    | Output::Head { .. }
+                    | Output::Minute(_)
+                    | Output::Title
+                    | Output::Ended
             );
             self.carry_out(&mut inside, now, output);
         }
@@ -231,6 +236,9 @@ impl Node {
             inside.armed = next;
         }
         drop(inside);
+        if sends {
+            self.sender.hand_out();
+        }
         if rearm {
             self.rearm.notify_one();
         }
@@ -403,10 +411,12 @@ impl Host for Node {
         greeting(&self.around.transport)
     }
 
-    fn take(&self, link: Link) {
+    fn take(&self, mut link: Link) {
         if !self.cancel.is_cancelled() {
             let remote = link.remote;
             let opened = self.open(remote, |peer| relay::Input::Incoming(peer, remote));
+            // A request that came with the handshake is answered in the same write as our hello.
+            self.hear(opened.key, &mut link.reader.buffered());
             self.run(link, opened);
         }
     }
@@ -421,43 +431,6 @@ fn seeded(settings: &Config) -> Config {
     let mut settings = settings.clone();
     settings.relay.seed = random::number();
     settings
-}
-
-/// Returns the extended handshake. A channel has no pieces, so nothing else has to be first.
-fn greeting(transport: &Transport) -> Greeting {
-    let port = Some(transport.listen_addr().port()).filter(|port| *port != 0);
-    let mut extended = ExtendedHandshake::ours(None, port, false, false, false);
-    (extended.ut_metadata, extended.lt_donthave, extended.ps_live) = (None, None, Some(ours::PS_LIVE));
-    Greeting { reserved: Reserved::extended_only(), extended, have: None, interested: false, more: Vec::new() }
-}
-
-/// Returns a message of a channel as it is sent. Both sides know by the channel's id that they speak
-/// the extension. Its number is therefore fixed, and messages need not wait for the extended
-/// handshake.
-fn extended(payload: Bytes) -> Message {
-    Message::Extended { id: ours::PS_LIVE, payload }
-}
-
-async fn read(node: &Arc<Node>, key: PeerKey, mut reader: LinkReader) {
-    let mut batch = Vec::new();
-    while reader.read_batch(&mut batch).await.is_ok() {
-        for message in batch.drain(..) {
-            if let Message::Extended { id: ours::PS_LIVE, payload } = message {
-                // Copied: the back buffer keeps packets, and would keep the whole read buffer.
-                node.tell(Input::Heard(key, Bytes::copy_from_slice(&payload)));
-            }
-        }
-    }
-}
-
-async fn write(sender: &Sender, peer: PeerKey, outlet: &Outlet, mut writer: LinkWriter) -> std::io::Result<()> {
-    writer.flush().await?;
-    loop {
-        sender.ready(peer);
-        let payload = outlet.message().await;
-        writer.queue(&extended(payload));
-        writer.flush().await?;
-    }
 }
 
 /// Passes timeouts to the channel, and how long data waits for its connections, until it is closed.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use playswarm_proto::AddressClass;
 use playswarm_proto::m3u8::{self, Follower, MAX_PLAYLIST_BYTES, Map, Media, Playlist, Segment, Update};
 use reqwest::StatusCode;
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderValue, RANGE};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,7 +165,7 @@ impl List<'_> {
         most: usize,
     ) -> Result<(Url, Bytes, AddressClass), String> {
         let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
-        let header = header.and_then(|text| HeaderValue::from_str(&text).ok());
+        let header = header.and_then(|text| Some((RANGE, HeaderValue::from_str(&text).ok()?)));
         let (url, response, from) = open(self.web, url, self.from, header).await?;
         let is_part = response.status() == StatusCode::PARTIAL_CONTENT;
         let bytes = Body { response, is_framed: true }.rest(Bytes::new(), most).await?;

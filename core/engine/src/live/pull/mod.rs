@@ -5,14 +5,15 @@ mod hls;
 mod tests;
 
 use super::{Cast, Upload};
-use crate::discovery::web::{self, NotGot, Opened, Terms, Web};
+use crate::discovery::web::{self, Header, NotGot, Opened, Terms, Web};
 use crate::error::{Error, Result};
 use crate::printable::without_secrets;
 use bytes::Bytes;
 use playswarm_proto::AddressClass;
+use playswarm_proto::icy::{self, Part};
 use playswarm_proto::m3u8::MAX_PLAYLIST_BYTES;
 use reqwest::Response;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
@@ -77,7 +78,8 @@ impl Cast {
     async fn attempt(self: &Arc<Cast>, url: &Url) -> Result<End> {
         let web = self.open.node.web();
         let broken = End::broken(false);
-        let (url, response, from) = match open(web, url.clone(), AddressClass::Loopback, None).await {
+        let titles = (HeaderName::from_static("icy-metadata"), HeaderValue::from_static("1"));
+        let (url, response, from) = match open(web, url.clone(), AddressClass::Loopback, Some(titles)).await {
             Ok(opened) => opened,
             Err(why) => return Ok(broken(why)),
         };
@@ -99,9 +101,13 @@ impl Cast {
             return Err(Error::Fetch { url: without_secrets(url.as_str()), why });
         }
         let upload = self.place(stated_type(&body.response).as_deref())?;
+        let mut titles = titles_of(&body.response);
         let mut next = first;
         loop {
-            upload.push(&next)?;
+            match &mut titles {
+                Some(titles) => self.push_parts(&upload, titles.read(next))?,
+                None => upload.push(&next)?,
+            }
             next = match body.next().await {
                 Ok(Some(bytes)) => bytes,
                 Ok(None) if body.is_framed => return Ok(End::Whole),
@@ -111,21 +117,31 @@ impl Cast {
         }
     }
 
+    fn push_parts(&self, upload: &Upload, parts: Vec<Part>) -> Result<()> {
+        for part in parts {
+            match part {
+                Part::Sound(bytes) => upload.push(&bytes)?,
+                Part::Title(title) => self.set_title(&title),
+            }
+        }
+        Ok(())
+    }
+
     fn place(self: &Arc<Cast>, content_type: Option<&str>) -> Result<Upload> {
         self.begin(content_type, 0).ok_or(Error::Cancelled)
     }
 }
 
-/// Opens a URL that an address of class `named_by` named. Returns the URL after all redirects, the
+/// Opens a URL that an address of class `named_by` named, with a further header. Returns the URL after all redirects, the
 /// successful answer, and the class of the address that sent it.
 async fn open(
     web: &Web,
     url: Url,
     named_by: AddressClass,
-    range: Option<HeaderValue>,
+    header: Option<Header>,
 ) -> Result<(Url, Response, AddressClass), String> {
     let terms = Terms { named_by, announce_only: false, family: None, timeout: SILENCE, max_bytes: 0 };
-    match web.open(url, terms, range).await {
+    match web.open(url, terms, header).await {
         Ok(Opened::Response { url, response, from }) if response.status().is_success() => Ok((url, response, from)),
         Ok(Opened::Response { response, .. }) => Err(format!("the server answered {}", response.status())),
         Ok(Opened::Elsewhere { .. }) => Err("the server redirected to a URL that cannot be opened".to_owned()),
@@ -137,6 +153,11 @@ async fn open(
 /// Whether the end of the body is marked. Without that, it cannot be told from a broken connection.
 fn is_framed(response: &Response) -> bool {
     response.content_length().is_some() || response.headers().contains_key(reqwest::header::TRANSFER_ENCODING)
+}
+
+/// Returns the reader of a stream with titles in it.
+fn titles_of(response: &Response) -> Option<icy::Reader> {
+    icy::Reader::new(response.headers().get("icy-metaint")?.to_str().ok()?.trim().parse().ok()?)
 }
 
 /// Returns the media type of a stream that the server states.

@@ -97,6 +97,11 @@ impl Net {
         Some((self.node(node).parent(stripe)?.node.0 - 1000) as usize)
     }
 
+    /// Returns for how long the channel is full to a node.
+    pub(super) fn full_for_s(&self, node: usize) -> Option<f64> {
+        self.node(node).full_for_s(self.now)
+    }
+
     /// Returns the number under which a node knows another.
     pub(super) fn peer(&self, node: usize, other: usize) -> Option<PeerKey> {
         self.node(node).link_of(NodeId(1000 + other as u64))

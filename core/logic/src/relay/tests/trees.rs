@@ -129,9 +129,13 @@ fn a_full_channel_says_when_to_ask_again_and_the_place_is_found_once_it_is_free(
         |o: &Output| matches!(o, Output::Tell(_, Message::Redirect(Redirect { why: Why::Full, retry_s: 1.., .. })));
     assert_eq!(net.count(0, refused), 1);
     assert_eq!(net.count(b, |o| matches!(o, Output::Event(Event::NoPlace { .. }))), 1);
+    assert_eq!(net.full_for_s(b), None, "a single answer may be out of date");
+    net.pass(5.0);
+    assert!(net.full_for_s(b).is_some_and(|s| s <= 8.0), "{:?}", net.full_for_s(b));
+    assert_eq!((net.full_for_s(0), net.full_for_s(a)), (None, None), "the others have the stream");
     net.give(a, Input::Leave);
     net.pass(10.0);
-    assert_eq!(net.parent(b, 0), Some(0));
+    assert_eq!((net.parent(b, 0), net.full_for_s(b)), (Some(0), None));
 }
 
 #[test]

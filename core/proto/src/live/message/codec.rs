@@ -6,7 +6,7 @@ use super::{
 };
 use crate::compact;
 use crate::live::minute::MINUTE_BYTES;
-use crate::live::{MAX_MINUTES, MAX_PACKETS, Packet, SignedMinute};
+use crate::live::{MAX_MINUTES, MAX_PACKETS, Packet, SignedMinute, SignedTitle};
 use bytes::{Buf, BufMut, Bytes};
 use std::net::SocketAddr;
 
@@ -67,6 +67,10 @@ impl Message {
                 out.put_u8(12);
                 put_list(&mut out, minutes, |out, minute| minute.put(out));
             }
+            Message::Title(title) => {
+                out.put_u8(13);
+                title.put(&mut out);
+            }
         }
         out
     }
@@ -116,6 +120,7 @@ impl Message {
             10 => Message::NeedHead,
             11 => Message::Call(Call { node: node_of(&mut bytes)?, caller: option_of(&mut bytes, address_of)? }),
             12 => Message::Minutes(list_of(&mut bytes, MAX_MINUTES, minute)?),
+            13 => Message::Title(SignedTitle::read(&mut bytes).ok_or(SHORT)?.ok_or(FIELD)?),
             _ => return Ok(None),
         };
         // A later version of a message may be longer.

@@ -10,7 +10,7 @@ mod codec;
 mod tests;
 
 use super::packet::MAX_MESSAGE_BYTES;
-use super::{MAX_PACKETS, Packet, SignedMinute};
+use super::{MAX_PACKETS, Packet, SignedMinute, SignedTitle};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -327,6 +327,8 @@ pub enum Message {
     Call(Call),
     /// Minutes of the archive, not verified yet.
     Minutes(Vec<SignedMinute>),
+    /// The title of what is playing, not verified yet.
+    Title(SignedTitle),
 }
 
 /// The reason why a message is refused.

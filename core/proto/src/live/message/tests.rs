@@ -64,6 +64,7 @@ fn examples() -> Vec<Message> {
         Message::Call(Call { node: NodeId(7), caller: None }),
         Message::Call(Call { node: NodeId(7), caller: Some(caller) }),
         Message::Minutes(vec![minute(3), minute(4)]),
+        Message::Title(crate::live::Title::new(7, 1, "Ä - B").sign(&crate::live::SourceKey::from_seed(&[1; 32]))),
     ]
 }
 

@@ -43,6 +43,10 @@ use std::time::Duration;
 
 /// Time between two looks for the first segment.
 const FIRST_SEGMENT: Duration = Duration::from_millis(100);
+/// Time between two looks whether the channel is full.
+const LOOK_WHETHER_FULL: Duration = Duration::from_millis(250);
+/// Time after which to ask again for a stream that does not come, seconds.
+const RETRY_S: u64 = 5;
 /// Longest wait for the first bytes of the stream before a request is answered with 503.
 const FIRST_BYTES: Duration = Duration::from_secs(20);
 
@@ -131,26 +135,47 @@ impl Live {
         format!("/live{ending}{}", self.query)
     }
 
+    /// Returns the title of what is playing, or the channel's name.
+    fn title(&self) -> String {
+        let name = || self.channel.head().map(|head| head.name).unwrap_or_default();
+        self.channel.title().unwrap_or_else(name)
+    }
+
     fn count(&self, sent: &[u8]) {
         self.sent_bytes.fetch_add(sent.len() as u64, Ordering::Relaxed);
     }
 
     /// Waits for the stream. Returns what to answer if there is none.
     async fn on_air(&self) -> std::result::Result<ChannelHead, Response> {
-        match tokio::time::timeout(FIRST_BYTES, self.channel.on_air()).await {
-            Ok(Some(head)) => Ok(head),
-            Ok(None) => Err(answer(StatusCode::GONE, "the stream of this channel has ended")),
-            Err(_) => {
-                Err(later("no node gives the stream of this channel; its source may be off the air, or its nodes full"))
+        tokio::select! {
+            biased;
+            on_air = self.channel.on_air() => {
+                on_air.ok_or_else(|| answer(StatusCode::GONE, "the stream of this channel has ended"))
             }
+            retry_s = self.full() => {
+                Err(later(retry_s, &format!("the channel is full: no node has a free place; try again in {retry_s} s")))
+            }
+            () = tokio::time::sleep(FIRST_BYTES) => {
+                Err(later(RETRY_S, "no node gives the stream of this channel; its source may be off the air"))
+            }
+        }
+    }
+
+    /// Waits until the channel is full. Returns the seconds until its nodes are asked again.
+    async fn full(&self) -> u64 {
+        loop {
+            if let Some(retry_s) = self.channel.status().full_for_s {
+                return retry_s;
+            }
+            tokio::time::sleep(LOOK_WHETHER_FULL).await;
         }
     }
 }
 
-/// Returns an answer that asks the client to come again.
-fn later(why: &str) -> Response {
+/// Returns an answer that asks the client to come again after some seconds.
+fn later(retry_s: u64, why: &str) -> Response {
     let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, why);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response.headers_mut().insert(RETRY_AFTER, retry_s.into());
     response
 }
 
@@ -213,8 +238,7 @@ async fn stream_of(
                     yield Ok::<_, Infallible>(chunk);
                     continue;
                 };
-                let name = live.channel.head().map(|head| head.name).unwrap_or_default();
-                for chunk in titles.insert(chunk, &name) {
+                for chunk in titles.insert(chunk, &live.title()) {
                     yield Ok(chunk);
                 }
             }
@@ -244,7 +268,7 @@ async fn playlist(State(live): State<Arc<Live>>) -> Response {
             }
         }
         if begun.elapsed() > FIRST_BYTES {
-            return later("there is no whole segment of the stream yet; its keyframes may be far apart");
+            return later(RETRY_S, "there is no whole segment of the stream yet; its keyframes may be far apart");
         }
         tokio::time::sleep(FIRST_SEGMENT).await;
     }

@@ -37,6 +37,10 @@ pub(super) async fn page(
     for (name, path) in [("stream", live.path())].into_iter().chain(hls).chain(other) {
         let _ = write!(page, "<a href=\"{}\">{name}</a> ", link(&path));
     }
-    page.push_str("</p></html>");
+    page.push_str("</p>");
+    if let Some(s) = live.channel.status().full_for_s {
+        let _ = write!(page, "<p>The channel is full. Its nodes are asked for a place again in {s} s.</p>");
+    }
+    page.push_str("</html>");
     ([(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, PAGE_POLICY)], page)
 }

@@ -118,7 +118,10 @@ pub unsafe extern "C" fn playswarm_search_next(
         }
         match hit {
             Some(hit) => give_json(json, serde_json::to_string(&hit)),
-            None => Ok(json.set(std::ptr::null_mut())),
+            None => {
+                json.set(std::ptr::null_mut());
+                Ok(())
+            }
         }
     })
 }

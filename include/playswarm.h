@@ -33,7 +33,7 @@
  Version of this header, for playswarm_session_new. The upper 16 bits are the ABI number, which
  the library's file name also carries (libplayswarm.so.0). The lower 16 bits count additions.
  */
-#define PLAYSWARM_ABI_VERSION 5
+#define PLAYSWARM_ABI_VERSION 6
 
 /*
  Bytes of the seed of a channel's secret key.
@@ -281,6 +281,11 @@ typedef struct playswarm_error playswarm_error;
  A running RTSP server of one torrent. It keeps the torrent open. It ends with its last reference.
  */
 typedef struct playswarm_rtsp_server playswarm_rtsp_server;
+
+/*
+ A search of the Gnutella network. It ends with its last reference.
+ */
+typedef struct playswarm_search playswarm_search;
 
 /*
  The root object: one listener, one DHT node, any number of torrents, and their threads.
@@ -1286,6 +1291,73 @@ playswarm_code playswarm_rtsp_server_ref(struct playswarm_rtsp_server *server);
  NULL is allowed. Callable from any thread.
  */
 playswarm_code playswarm_rtsp_server_unref(struct playswarm_rtsp_server *server);
+
+/*
+ Searches the Gnutella network for files, by the words of their names. Strangers see the words, so
+ the setting "gnutella.enabled" has to allow it; docs/GNUTELLA.md says more. `kind` is "video",
+ "audio" or NULL for any. The search ends after `wait_ms` milliseconds (0 means the setting
+ "gnutella.search_wait_ms"), or once `most` files were found (0 means 50). A session keeps the
+ results of four searches: a fifth one ends the oldest. The search has one reference, which the
+ caller releases with playswarm_search_unref. The function does not wait. Callable from any thread.
+
+ Errors: PLAYSWARM_BAD_CONFIG if the network is off, PLAYSWARM_BAD_ARGUMENT for a text without a
+ word, PLAYSWARM_CLOSED.
+
+ # Safety
+ `words` must end with a zero byte. `kind` must be NULL or end with a zero byte. `search` must be
+ valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_session_search(struct playswarm_session *session,
+                                        const char *words,
+                                        const char *kind,
+                                        uint64_t wait_ms,
+                                        size_t most,
+                                        struct playswarm_search **search,
+                                        struct playswarm_error **error);
+
+/*
+ Waits for the next file. `json` receives it as a JSON object, which docs/CLI.md describes under
+ search, or NULL once the search has ended. `link`, which may be NULL, receives the magnet link with
+ which the file is opened, or NULL if it has no hash. Free both with playswarm_string_free. Each file
+ is given once, and those that look like spam are not. The wait ends after `timeout_ms`
+ milliseconds (0 means no timeout) or when `canceller`, which may be NULL, is cancelled. Callable
+ from any thread.
+
+ Errors: PLAYSWARM_TIMED_OUT, also if no servent could be reached in all the time,
+ PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
+
+ # Safety
+ `json` must be valid for writes. `link` and `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_search_next(const struct playswarm_search *search,
+                                     uint64_t timeout_ms,
+                                     const struct playswarm_canceller *canceller,
+                                     char **json,
+                                     char **link,
+                                     struct playswarm_error **error);
+
+/*
+ Returns all files so far with all their sources, as a JSON array, those of the most networks
+ first. Those that look like spam say why ("hidden"). Free it with playswarm_string_free. Callable
+ from any thread.
+
+ # Safety
+ `json` must be valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_search_hits_json(const struct playswarm_search *search,
+                                          char **json,
+                                          struct playswarm_error **error);
+
+/*
+ Adds a reference. Callable from any thread.
+ */
+playswarm_code playswarm_search_ref(struct playswarm_search *search);
+
+/*
+ Releases a reference. The last release ends the search, and forgets what it found. NULL is
+ allowed. Callable from any thread.
+ */
+playswarm_code playswarm_search_unref(struct playswarm_search *search);
 
 /*
  Starts a session: opens its listener and joins the DHT. `abi_version` is the

@@ -3,8 +3,10 @@
 
 use crate::cast::CastArgs;
 use crate::channel::ChannelArgs;
+use crate::demo::DemoArgs;
 use crate::key::KeyCommand;
 use crate::relay::RelayArgs;
+use crate::search::{self, SearchArgs};
 use crate::source;
 use crate::units::{parse_address, parse_at, parse_count, parse_node, parse_rate, parse_size, parse_wait};
 use anyhow::{Result, anyhow, bail};
@@ -83,6 +85,9 @@ Examples:
 
 Exit code 3: the contents are shown, but not the duration of the film, because no peer sent its index.")]
     Info(InfoArgs),
+    /// Search the Gnutella network for files, by the words of their names
+    #[command(after_help = search::EXAMPLES)]
+    Search(SearchArgs),
     /// Show the positions of viewers in a film, from the slot index on the DHT and from the viewers themselves
     #[command(after_help = "\
 Examples:
@@ -295,22 +300,6 @@ pub(crate) struct WatchArgs {
     pub(crate) http: HttpArgs,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DemoArgs {
-    /// Do not open a player
-    #[arg(long)]
-    pub(crate) no_player: bool,
-    /// Command of the player. The URL replaces {url} or is appended
-    #[arg(long, value_name = "CMD", conflicts_with = "no_player")]
-    pub(crate) player: Option<String>,
-    /// Read and seek without a player, compare every byte with the clip, print the times, exit with 0 or 1
-    #[arg(long, conflicts_with_all = ["no_player", "player"])]
-    pub(crate) check: bool,
-    /// Address of the HTTP server
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = parse_address)]
-    pub(crate) http: SocketAddr,
 }
 
 #[derive(Debug, Args)]

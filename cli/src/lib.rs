@@ -15,6 +15,7 @@ mod player;
 #[cfg(unix)]
 mod process;
 mod relay;
+mod search;
 mod seed;
 mod sentence;
 mod slots;
@@ -84,6 +85,7 @@ fn run(cli: &Cli) -> ExitCode {
             Command::Stream(args) => stream::stream(args, view).await,
             Command::Play(args) => stream::play(args, view).await,
             Command::Info(args) => info::info(args, view).await,
+            Command::Search(args) => search::search(args, view).await,
             Command::Slots(args) => slots::slots(args, view).await,
             Command::Create(args) => create::create(args, view).await,
             Command::Seed(args) => seed::seed(args, view).await,

@@ -2,7 +2,7 @@
 //! comments and signatures here and is committed. `docs/C.md` is its guide.
 //!
 //! Each object of the header has a file: [`config`], [`canceller`], [`session`], [`torrent`],
-//! [`stream`], [`channel`], [`cast`], [`rtsp`] and [`error`]. Further public files hold the structs of
+//! [`stream`], [`channel`], [`cast`], [`search`], [`rtsp`] and [`error`]. Further public files hold the structs of
 //! [`status`] and [`time`], the [`event`]s and the [`log`]. Six modules are internal:
 //!
 //! - [`handles`] records which handles are alive.
@@ -29,6 +29,7 @@ mod handles;
 pub mod log;
 mod reader;
 pub mod rtsp;
+pub mod search;
 pub mod session;
 pub mod status;
 pub mod stream;
@@ -45,6 +46,7 @@ pub use error::*;
 pub use event::*;
 pub use log::*;
 pub use rtsp::*;
+pub use search::*;
 pub use session::*;
 pub use status::*;
 pub use stream::*;
@@ -53,4 +55,4 @@ pub use torrent::*;
 
 /// Version of this header, for playswarm_session_new. The upper 16 bits are the ABI number, which
 /// the library's file name also carries (libplayswarm.so.0). The lower 16 bits count additions.
-pub const PLAYSWARM_ABI_VERSION: u32 = 5;
+pub const PLAYSWARM_ABI_VERSION: u32 = 6;

@@ -154,6 +154,11 @@ impl Builder {
         Self::new(vec!["slots".into(), source.as_ref().to_str().unwrap().into()])
     }
 
+    /// Prepares `playswarm search WORDS` in the network of this ultrapeer.
+    pub fn search(words: &str, ultrapeer: SocketAddr) -> Builder {
+        Self::new(vec!["search".into(), words.into(), "--gnutella-node".into(), ultrapeer.to_string()])
+    }
+
     /// Prepares `playswarm watch LINK`.
     pub fn watch(link: &str) -> Builder {
         Self::new(vec!["watch".into(), link.into()])
@@ -246,6 +251,7 @@ impl Builder {
         let (serves, stores) = match self.arguments[0].as_str() {
             "stream" | "play" => (true, true),
             "watch" => (true, false),
+            "search" => (false, true),
             _ => (false, false),
         };
         if stores {

@@ -4,15 +4,17 @@
 mod check;
 
 use crate::ExitCode;
-use crate::args::DemoArgs;
 use crate::log;
 use crate::player::{self, Player, Show};
 use crate::stop::{self, Stop};
 use crate::stream::until_the_end;
+use crate::units::parse_address;
 use crate::view::{self, View};
 use anyhow::{Result, anyhow};
+use clap::Args;
 use playswarm::{Config, CreateOptions, Metainfo, Session, Source, TorrentHandle, create_torrent};
 use playswarm_serve::{HttpConfig, Server, serve};
+use std::net::SocketAddr;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -32,6 +34,22 @@ struct Demo {
     media: TorrentHandle,
     file: usize,
     _folder: TempDir,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Do not open a player
+    #[arg(long)]
+    pub(crate) no_player: bool,
+    /// Command of the player. The URL replaces {url} or is appended
+    #[arg(long, value_name = "CMD", conflicts_with = "no_player")]
+    pub(crate) player: Option<String>,
+    /// Read and seek without a player, compare every byte with the clip, print the times, exit with 0 or 1
+    #[arg(long, conflicts_with_all = ["no_player", "player"])]
+    pub(crate) check: bool,
+    /// Address of the HTTP server
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = parse_address)]
+    pub(crate) http: SocketAddr,
 }
 
 pub(crate) async fn demo(args: &DemoArgs, view: view::Options) -> Result<ExitCode> {

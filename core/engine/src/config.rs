@@ -2,6 +2,7 @@
 
 use crate::advanced::Advanced;
 use crate::error::{Error, Result};
+pub use crate::gnutella::GnutellaConfig;
 pub use playswarm_logic::Range as SettingRange;
 use playswarm_logic::{Range, channel, stripe};
 use playswarm_proto::{PeerAddress, ProxyAddress};
@@ -98,6 +99,8 @@ pub struct Config {
     pub live_back_ms: u64,
     /// Most bytes kept of a live channel. 64 MiB: 30 s of 18 Mbit/s.
     pub live_back_bytes: u64,
+    /// The Gnutella network: searches for files by words, and more sources of files that hashes name.
+    pub gnutella: GnutellaConfig,
     /// Tuning of the algorithms. Unstable: these settings change without notice.
     pub advanced: Advanced,
 }
@@ -133,6 +136,7 @@ impl Default for Config {
             live_margin_ms: 1000,
             live_back_ms: 30_000,
             live_back_bytes: 64 << 20,
+            gnutella: GnutellaConfig::default(),
             advanced: Advanced::default(),
         }
     }
@@ -276,7 +280,7 @@ impl Config {
         if self.disk_limit_bytes != 0 && self.disk_limit_bytes < LEAST_DISK_LIMIT_BYTES {
             return Err(bad("disk_limit_bytes", "it must be at least 32 MiB, or 0 for no limit"));
         }
-        Ok(())
+        self.gnutella.check()
     }
 
     /// Returns every numeric setting with its valid values, except the seeds, which may be any
@@ -284,6 +288,7 @@ impl Config {
     pub fn ranges(&self) -> Vec<Range> {
         let groups = [
             ("", self.own_ranges()),
+            ("gnutella.", self.gnutella.ranges()),
             ("advanced.picker.", self.advanced.picker.ranges()),
             ("advanced.slots.", self.advanced.slots.ranges()),
             ("advanced.relay.", self.advanced.relay.ranges()),
@@ -484,6 +489,8 @@ mod tests {
             ("max_peers", "7"),
             ("advanced.picker.hedge_share", "0.01"),
             ("advanced.picker.seed", "9"),
+            ("gnutella.enabled", "true"),
+            ("gnutella.hosts", "192.0.2.1:6346, 192.0.2.2:6346"),
         ] {
             config.set(key, value).unwrap();
         }
@@ -493,6 +500,7 @@ mod tests {
         assert_eq!(config.peers.len(), 2);
         assert_eq!(config.dht_bootstrap, ["router:6881"]);
         assert_eq!((config.max_peers, config.advanced.picker.seed), (7, 9));
+        assert!(config.gnutella.enabled && config.gnutella.hosts.len() == 2);
         assert_eq!(Config::from_json(&config.to_json().unwrap()).unwrap(), config);
         config.set("listen", "null").unwrap();
         config.set("peers", "").unwrap();

@@ -60,6 +60,14 @@ pub enum Error {
         /// Received bytes of the info.
         received_bytes: u64,
     },
+    /// No servent of the Gnutella network could be reached while a search went on.
+    #[error("{}", no_servent(*waited, *tried))]
+    NoServent {
+        /// Duration of the search.
+        waited: Duration,
+        /// Number of servents that were dialled.
+        tried: usize,
+    },
     /// There is no such file in the torrent.
     #[error("there is no file {wanted} in this torrent, which has {files} files")]
     NoSuchFile {
@@ -281,6 +289,16 @@ fn no_metadata(waited: Duration, found: usize, met: usize, received_bytes: u64) 
     format!("{what} within {seconds} s; check the link and the network, or add a peer that has it")
 }
 
+fn no_servent(waited: Duration, tried: usize) -> String {
+    let (seconds, what) = (waited.as_secs_f64(), "of the Gnutella network");
+    let what = match tried {
+        0 => format!("no servent {what} became known"),
+        1 => format!("the only known servent {what} could not be reached"),
+        _ => format!("none of {tried} servents {what} could be reached"),
+    };
+    format!("{what} within {seconds} s; check the network, search for longer, or name a host that is up")
+}
+
 fn peers(n: usize) -> String {
     if n == 1 { "1 peer".to_owned() } else { format!("{n} peers") }
 }
@@ -301,6 +319,7 @@ impl Error {
             Error::BadTorrent(_) | Error::WrongFile { .. } => ErrorKind::BadTorrent,
             Error::Fetch { .. } => ErrorKind::Fetch,
             Error::NoMetadata { .. } => ErrorKind::NoMetadata,
+            Error::NoServent { .. } => ErrorKind::TimedOut,
             Error::NoSuchFile { .. } | Error::UnclearFile { .. } | Error::Packed { .. } | Error::NothingPlayable => {
                 ErrorKind::NoSuchFile
             }

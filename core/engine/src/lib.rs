@@ -67,6 +67,7 @@ pub mod config;
 mod create;
 mod discovery;
 pub mod error;
+pub mod gnutella;
 mod keep;
 pub mod live;
 mod player;

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::discovery::{self, source, source::Resolved, source::Source};
 use crate::error::{Error, Result};
+use crate::gnutella::{self, Gnutella};
 use crate::keep::Keeper;
 use crate::live::{self, Cast, CastOptions, Channel};
 use crate::metainfo::{InfoHash, Metainfo, Trackers, WebSeeds};
@@ -64,6 +65,7 @@ pub(crate) struct Shared {
     discovery: Arc<discovery::Shared>,
     rates: Arc<RateLimits>,
     channels: Arc<live::Channels>,
+    gnutella: Gnutella,
     open: Mutex<BTreeMap<InfoHash, Weak<Inner>>>,
     /// The last swarm of each torrent, which may still be writing its pieces.
     swarms: Mutex<BTreeMap<InfoHash, Weak<Swarm>>>,
@@ -204,6 +206,7 @@ impl Session {
             discovery,
             rates,
             channels: Arc::new(live::Channels::new(upload)),
+            gnutella: Gnutella::default(),
             open: Mutex::default(),
             swarms: Mutex::default(),
             turns: Mutex::default(),
@@ -262,6 +265,17 @@ impl Session {
     pub fn watch(&self, link: &ChannelLink) -> Result<Channel> {
         let _here = self.shared.runtime.enter();
         Ok(Channel::join(link, &self.shared.config.channel(), &self.live_surroundings()?))
+    }
+
+    /// Returns the leaf of the Gnutella network, which begins with the first call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadConfig`] if the network is off, [`Error::Closed`].
+    pub(crate) fn gnutella(&self) -> Result<Arc<gnutella::Service>> {
+        let s = &self.shared;
+        let _here = s.runtime.enter();
+        if s.is_closed() { Err(Error::Closed) } else { s.gnutella.service(&s.config, &s.discovery) }
     }
 
     fn live_surroundings(&self) -> Result<live::Surroundings> {
@@ -475,6 +489,7 @@ impl Session {
         if let Some(keeper) = &self.shared.keeper {
             keeper.close().await;
         }
+        self.shared.gnutella.close();
         self.shared.discovery.close().await;
         self.shared.transport.close();
     }

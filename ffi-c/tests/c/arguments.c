@@ -174,6 +174,40 @@ static void lengths(const given *g, playswarm_stream *stream) {
     free(buffer);
 }
 
+static void searches(const given *g, playswarm_session *off) {
+    playswarm_search *search = NULL;
+    playswarm_error *error = NULL;
+    SAYS(PLAYSWARM_BAD_CONFIG, "gnutella.enabled", error,
+         playswarm_session_search(off, "bunny", NULL, 0, 0, &search, &error));
+    playswarm_config *config = NULL;
+    OK(playswarm_config_new(&config, NULL));
+    const char *const settings[][2] = {{"dir", g->folder},       {"listen", "127.0.0.1:0"},
+                                       {"dht", "false"},         {"lsd", "false"},
+                                       {"port_map", "false"},    {"gnutella.enabled", "true"},
+                                       {"gnutella.hosts", "127.0.0.1:1"}};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        OK(playswarm_config_set(config, settings[i][0], settings[i][1], NULL));
+    playswarm_session *session = NULL;
+    OK(playswarm_session_new(PLAYSWARM_ABI_VERSION, config, &session, NULL));
+    OK(playswarm_config_unref(config));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "word", error, playswarm_session_search(session, "!", NULL, 0, 0, &search, &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "film", error,
+         playswarm_session_search(session, "bunny", "film", 0, 0, &search, &error));
+    CHECK(search == NULL);
+    /* There is nobody. */
+    char *json = NULL, *link = NULL;
+    OK(playswarm_session_search(session, "bunny", "video", 200, 1, &search, NULL));
+    SAYS(PLAYSWARM_TIMED_OUT, "servent", error, playswarm_search_next(search, 0, NULL, &json, &link, &error));
+    OK(playswarm_search_hits_json(search, &json, NULL));
+    CHECK(strcmp(json, "[]") == 0);
+    OK(playswarm_string_free(json));
+    OK(playswarm_search_ref(search));
+    OK(playswarm_search_unref(search));
+    OK(playswarm_search_unref(search));
+    FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_search_unref(search));
+    OK(playswarm_session_unref(session));
+}
+
 static void never_called(void *data, playswarm_log_level level, const char *target, const char *message) {
     (void)data, (void)level, (void)target, (void)message;
     CHECK(!"called");
@@ -190,6 +224,7 @@ int main(int argc, char **argv) {
     structs(torrent);
     seeks(&g, stream);
     lengths(&g, stream);
+    searches(&g, session);
     FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_set_log_callback(0, never_called, NULL, NULL, NULL));
     FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_set_log_callback(6, never_called, NULL, NULL, NULL));
     OK(playswarm_stream_unref(stream));

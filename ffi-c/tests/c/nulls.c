@@ -50,6 +50,14 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_session_close(session, NULL));
     BAD(playswarm_session_ref(session));
 
+    playswarm_search *search = (playswarm_search *)buffer;
+    BAD(playswarm_session_search(session, "words", NULL, 1, 1, &search, NULL));
+    CHECK(search == NULL);
+    search = (playswarm_search *)session;
+    BAD(playswarm_search_next(search, 1, NULL, &text, NULL, NULL));
+    BAD(playswarm_search_hits_json(search, &text, NULL));
+    BAD(playswarm_search_ref(search));
+
     /* The handles of channels, by that of a session. */
     playswarm_channel *channel = (playswarm_channel *)buffer;
     playswarm_cast *cast = (playswarm_cast *)buffer;
@@ -255,6 +263,7 @@ int main(int argc, char **argv) {
     OK(playswarm_rtsp_server_unref(NULL));
     OK(playswarm_channel_unref(NULL));
     OK(playswarm_cast_unref(NULL));
+    OK(playswarm_search_unref(NULL));
     OK(playswarm_string_free(NULL));
 
     playswarm_config *config = NULL;

@@ -48,6 +48,7 @@ class Settings(TypedDict, total=False):
     live_margin_ms: int
     live_back_ms: int
     live_back_bytes: int
+    gnutella: Mapping[str, Any]
     advanced: Mapping[str, Any]
 
 
@@ -91,6 +92,8 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("dht_bootstrap",):
         if key in plain and not isinstance(plain[key], str):
             plain[key] = list(plain[key])
+    if "gnutella" in plain:
+        plain["gnutella"] = dict(plain["gnutella"])
     if "advanced" in plain:
         plain["advanced"] = {group: dict(tuning) for group, tuning in plain["advanced"].items()}
     return plain
@@ -135,6 +138,7 @@ class Config(Mapping[str, Any]):
     live_margin_ms: int
     live_back_ms: int
     live_back_bytes: int
+    gnutella: dict[str, Any]
     advanced: dict[str, Any]
 
     _values: dict[str, Any]

@@ -8,9 +8,10 @@
 //! device. Both links drop packets that would wait too long (tail drop), so congestion control of
 //! real TCP stacks finds its rate as it does on the internet.
 //!
-//! Hosts have an IPv4 address 10.77.0.N and an IPv6 address fd77::N. Packets to other destinations
-//! (multicast, the internet) are dropped, but recorded by [`Net::sightings`]. A test can therefore
-//! check what a program tried to send, and to which address.
+//! Hosts have an IPv4 address 10.77.0.N and an IPv6 address fd77::N. A network may have another
+//! prefix ([`Net::at`]), for programs that treat private addresses differently. Packets to other
+//! destinations (multicast, the internet) are dropped, but recorded by [`Net::sightings`]. A test can
+//! therefore check what a program tried to send, and to which address.
 
 mod namespace;
 mod packet;
@@ -31,6 +32,10 @@ use tun::Tun;
 /// Longest time that a link holds a packet; packets that would wait longer are dropped. Home
 /// routers have similar buffers.
 const QUEUE: Duration = Duration::from_millis(200);
+/// Prefix of a network's IPv4 addresses, unless a test chooses another.
+const PRIVATE: [u8; 3] = [10, 77, 0];
+/// Prefix that looks like one of the Internet. Nothing leaves the test's network.
+pub const PUBLIC: [u8; 3] = [44, 77, 0];
 
 /// A host's link. The default is perfect: no limit, no delay, no loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -143,17 +148,23 @@ pub struct Net {
 impl Net {
     /// Creates the hosts and starts to carry packets. Needs [`crate::requirement::network`].
     pub fn new(hosts: &[(&str, Link)]) -> Net {
+        Net::at(PRIVATE, hosts)
+    }
+
+    /// Creates hosts like [`Net::new`], with IPv4 addresses of this prefix.
+    pub fn at(network: [u8; 3], hosts: &[(&str, Link)]) -> Net {
         assert!(hosts.len() < 250, "the last byte of an address numbers the hosts");
         namespace::remove_stale();
         let prefix = namespace::fresh_prefix();
         let mut by_address = BTreeMap::new();
         let hosts = hosts.iter().enumerate().map(|(i, (name, link))| {
             let number = i as u8 + 1;
-            let address = Ipv4Addr::new(10, 77, 0, number);
+            let [a, b, c] = network;
+            let address = Ipv4Addr::new(a, b, c, number);
             by_address.insert(IpAddr::V4(address), i);
             by_address.insert(format!("fd77::{number:x}").parse().expect("an IPv6 address"), i);
             let namespace = format!("{prefix}{name}");
-            let tun = namespace::create(&namespace, number);
+            let tun = namespace::create(&namespace, address, number);
             Host {
                 name: (*name).into(),
                 address,

@@ -4,6 +4,7 @@
 
 use super::tun::Tun;
 use crate::place::Place;
+use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -30,7 +31,7 @@ pub(super) fn remove_stale() {
 }
 
 /// Creates a host with its device, addresses and routes.
-pub(super) fn create(name: &str, number: u8) -> Tun {
+pub(super) fn create(name: &str, address: Ipv4Addr, number: u8) -> Tun {
     ip(&["netns", "add", name]);
     let tun =
         Place::Namespace(name.into()).run(|| Tun::open("cable0")).unwrap_or_else(|e| panic!("no TUN device: {e}"));
@@ -41,7 +42,7 @@ pub(super) fn create(name: &str, number: u8) -> Tun {
     };
     inside("link set lo up");
     inside("link set cable0 up mtu 1500 txqueuelen 1000");
-    inside(&format!("addr add 10.77.0.{number}/24 dev cable0"));
+    inside(&format!("addr add {address}/24 dev cable0"));
     inside(&format!("-6 addr add fd77::{number:x}/64 dev cable0 nodad"));
     // Packets to other destinations are lost in the network, not refused by the host, as with a
     // real router.

@@ -210,6 +210,16 @@ impl Network {
         self.chosen.udp(to)
     }
 
+    /// Opens a socket for datagrams to many addresses of the family of `like`, on this machine if that
+    /// is there. Each must be permitted before it is sent to.
+    ///
+    /// # Errors
+    ///
+    /// Returns those of the system; and an error if there is a proxy, which carries no datagrams.
+    pub(crate) fn udp_for_many(&self, like: SocketAddr) -> io::Result<UdpSocket> {
+        if self.is_proxied() { Err(no_datagrams()) } else { self.chosen.udp(like) }
+    }
+
     /// Returns all addresses of a host name.
     ///
     /// # Errors

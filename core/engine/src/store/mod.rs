@@ -37,7 +37,7 @@ mod whole;
 mod write;
 
 pub(crate) use limit::memory_for_pieces;
-pub(crate) use saved_metainfo::{load_saved_metainfo, load_saved_tree};
+pub(crate) use saved_metainfo::{load_saved_metainfo, load_saved_tree, load_state, save_state};
 pub(crate) use whole::WholeVerdict;
 
 use crate::config::Config;

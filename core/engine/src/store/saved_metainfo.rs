@@ -1,5 +1,6 @@
 //! Saves the torrent itself beside the record, as an ordinary torrent file. A magnet link that is
-//! opened again then needs no peer. For a file that hashes name, its tiger tree is saved.
+//! opened again then needs no peer. For a file that hashes name, its tiger tree is saved. Other parts
+//! of the session save what they know in the same folder.
 
 use super::folder::{Access, Folder};
 use super::record::STATE_DIR;
@@ -15,11 +16,11 @@ const SAVED_LIMIT_BYTES: u64 = 64 << 20;
 /// Returns the torrent file that was saved for this info-hash when it was last open in `dir`. The
 /// caller checks it like any other.
 pub(crate) fn load_saved_metainfo(dir: &Path, info_hash: &InfoHash) -> Option<Vec<u8>> {
-    read(dir, &format!("{info_hash}.torrent"), SAVED_LIMIT_BYTES)
+    load_state(dir, &format!("{info_hash}.torrent"), SAVED_LIMIT_BYTES)
 }
 
 /// Returns the content of a file in the state folder, if it has at most `limit` bytes.
-fn read(dir: &Path, name: &str, limit: u64) -> Option<Vec<u8>> {
+pub(crate) fn load_state(dir: &Path, name: &str, limit: u64) -> Option<Vec<u8>> {
     if dir.as_os_str().is_empty() || !dir.join(STATE_DIR).is_dir() {
         return None;
     }
@@ -30,9 +31,18 @@ fn read(dir: &Path, name: &str, limit: u64) -> Option<Vec<u8>> {
     (!bytes.is_empty() && bytes.len() as u64 <= limit).then_some(bytes)
 }
 
+/// Writes a file of the state folder, which is created where it is missing. A failure is only
+/// logged, as the file is a convenience; `what` names it there.
+pub(crate) fn save_state(dir: &Path, name: &str, bytes: &[u8], what: &str) {
+    match Folder::open(dir).and_then(|folder| folder.below(Path::new(STATE_DIR), true)) {
+        Ok(state_dir) => replace(&state_dir, name, bytes, what),
+        Err(e) => tracing::warn!(error = %e, "{what} cannot be saved in {}", dir.join(STATE_DIR).display()),
+    }
+}
+
 /// Returns the tree that was saved for a file that hashes name. A damaged one counts as missing.
 pub(crate) fn load_saved_tree(dir: &Path, id: &InfoHash) -> Option<Level> {
-    Level::from_saved(&read(dir, &tree_name(id), 2 * MAX_THEX_BYTES as u64)?.into())
+    Level::from_saved(&load_state(dir, &tree_name(id), 2 * MAX_THEX_BYTES as u64)?.into())
 }
 
 /// Saves the tree of a file that hashes name. The file's last slice, or the whole file, proves it.

@@ -6,7 +6,8 @@ use std::time::Duration;
 /// Time without an ultrapeer after which host caches are asked by UDP. Without any host to try, one
 /// is asked at once.
 const UDP_AFTER: Duration = Duration::from_secs(3);
-/// Time without an ultrapeer after which host caches are asked by HTTP, the last resort.
+/// Time without an ultrapeer after which host caches are asked by HTTP, the last resort. Where there is
+/// nothing else, one is asked at once.
 const WEB_AFTER: Duration = Duration::from_secs(20);
 /// Time between two caches.
 const UDP_SPACING: Duration = Duration::from_secs(2);
@@ -88,6 +89,8 @@ impl Bootstrap {
     /// Takes the next question that is due. `since` is when the last ultrapeer was lost.
     pub(super) fn take(&mut self, now: Time, since: Time, has_hosts: bool) -> Option<Ask> {
         self.udp.after = if has_hosts { UDP_AFTER } else { Duration::ZERO };
+        let is_last = has_hosts || !self.udp.caches.is_empty();
+        self.web.after = if is_last { WEB_AFTER } else { Duration::ZERO };
         self.udp.take(now, since).map(Ask::Udp).or_else(|| self.web.take(now, since).map(Ask::Web))
     }
 

@@ -21,6 +21,11 @@ pub struct FileLink {
 }
 
 impl FileLink {
+    /// Creates a link to the file with these hashes without further fields.
+    pub fn new(hashes: FileHashes) -> FileLink {
+        FileLink { hashes, length: None, name: None, servers: Vec::new(), named_by: AddressClass::Loopback }
+    }
+
     /// Returns the link as named by an address of this class.
     #[must_use]
     pub fn named_by(mut self, class: AddressClass) -> FileLink {

@@ -16,6 +16,7 @@ mod metainfo;
 mod program;
 mod rtsp;
 mod runtime;
+mod search;
 mod session;
 mod timeline;
 mod torrent_handle;
@@ -44,6 +45,8 @@ mod _playswarm {
     use crate::rtsp::RtspServer;
     #[pymodule_export]
     use crate::runtime::shut_down;
+    #[pymodule_export]
+    use crate::search::Search;
     #[pymodule_export]
     use crate::session::{Session, check_config, config_ranges, default_config, open_session};
     #[pymodule_export]

@@ -5,6 +5,7 @@ use crate::job::Job;
 use crate::live::{Cast, Channel};
 use crate::metainfo::Metainfo;
 use crate::runtime::{self, is_forked};
+use crate::search::Search;
 use crate::torrent_handle::TorrentHandle;
 use parking_lot::Mutex;
 use playswarm::live::{ArchiveOptions, CastOptions, channel_link};
@@ -155,6 +156,20 @@ impl Session {
         });
         let channel = channel.map_err(|e| errors::to_python(py, &e))?;
         Ok(Channel::new(channel, self.closed.child_token()))
+    }
+
+    /// Searches the Gnutella network.
+    #[pyo3(signature = (words, kind, wait, most))]
+    fn search(
+        &self,
+        py: Python<'_>,
+        words: String,
+        kind: Option<&str>,
+        wait: Option<f64>,
+        most: usize,
+    ) -> PyResult<Search> {
+        let session = self.get().map_err(|e| errors::to_python(py, &e))?;
+        Search::begin(py, &session, words, kind, wait, most)
     }
 
     /// Closes the session. It continues in the background even if the job is not awaited.

@@ -36,6 +36,7 @@ from ._live import Cast, Channel, ChannelHead, ChannelMinute, ChannelStatus, Liv
 from ._metainfo import FileEntry, Metainfo, create_torrent
 from ._playswarm import __version__
 from ._rtsp import RtspServer, RtspSession
+from ._search import Hit, HitSource, Search
 from ._session import Session, cast, default_session, open, watch
 from ._status import (
     Event,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         AsyncLiveFile,
         AsyncMediaFile,
         AsyncRtspServer,
+        AsyncSearch,
         AsyncSession,
         AsyncTorrentHandle,
         create_torrent_async,
@@ -75,6 +77,7 @@ __all__ = [
     "AsyncLiveFile",
     "AsyncMediaFile",
     "AsyncRtspServer",
+    "AsyncSearch",
     "AsyncSession",
     "AsyncTorrentHandle",
     "BadArgumentError",
@@ -94,6 +97,8 @@ __all__ = [
     "FetchError",
     "FileEntry",
     "History",
+    "Hit",
+    "HitSource",
     "InternalError",
     "IoError",
     "Keyframe",
@@ -111,6 +116,7 @@ __all__ = [
     "ReaderStatus",
     "RtspServer",
     "RtspSession",
+    "Search",
     "SeekPoint",
     "Session",
     "SettingRange",
@@ -144,6 +150,7 @@ _ASYNC = {
     "AsyncLiveFile",
     "AsyncMediaFile",
     "AsyncRtspServer",
+    "AsyncSearch",
     "AsyncSession",
     "AsyncTorrentHandle",
     "create_torrent_async",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,7 @@ from ._live import CastBase, ChannelBase, ChannelHead, ChannelStatus, folder_of
 from ._metainfo import FileEntry, Metainfo, Source, creating, raw_source
 from ._progress import Progress, Report, report
 from ._rtsp import RtspServerBase
+from ._search import Hit, SearchBase
 from ._session import SessionBase
 from ._status import Event, TorrentStatus
 from ._timeline import SeekPoint, Timeline
@@ -30,6 +32,7 @@ __all__ = [
     "AsyncLiveFile",
     "AsyncMediaFile",
     "AsyncRtspServer",
+    "AsyncSearch",
     "AsyncSession",
     "AsyncTorrentHandle",
     "create_torrent_async",
@@ -439,6 +442,24 @@ class AsyncChannel(ChannelBase):
         await self.close()
 
 
+class AsyncSearch(SearchBase):
+    """A search for asyncio: ``async for hit in session.search("big buck bunny"): …``"""
+
+    async def __aiter__(self) -> AsyncIterator[Hit]:
+        while (text := await _wait(self._raw.next())) is not None:
+            yield Hit.from_dict(json.loads(text))
+
+    async def close(self) -> None:
+        """Ends the search, and forgets what it found."""
+        self._raw.close()
+
+    async def __aenter__(self) -> AsyncSearch:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
 class AsyncSession(SessionBase):
     """The root object for asyncio: ``async with playswarm.AsyncSession(dir="films") as session: …``
 
@@ -478,6 +499,10 @@ class AsyncSession(SessionBase):
         seconds.
         """
         return AsyncChannel(self._get().watch(link, folder_of(archive)), timeout)
+
+    def search(self, words: str, *, kind: str | None = None, wait: float | None = None, most: int = 50) -> AsyncSearch:
+        """Searches the Gnutella network; see `Session.search`. Never waits."""
+        return AsyncSearch(self._get().search(words, kind, wait, most))
 
     def cast(
         self,

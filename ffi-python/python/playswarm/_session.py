@@ -17,6 +17,7 @@ from ._config import Config, as_json
 from ._file import MediaFile
 from ._live import Cast, Channel, LiveFile, folder_of
 from ._metainfo import Metainfo, Source, raw_source
+from ._search import Search
 from ._status import OpeningStatus, TorrentStatus
 from ._torrent_handle import TorrentHandle
 
@@ -126,6 +127,13 @@ class Session(SessionBase):
         that the source archives. ``timeout`` limits each later read, in seconds.
         """
         return Channel(self._get().watch(link, folder_of(archive)), timeout)
+
+    def search(self, words: str, *, kind: str | None = None, wait: float | None = None, most: int = 50) -> Search:
+        """Searches the Gnutella network for files, by the words of their names. Strangers see the words, so
+        the setting ``gnutella={"enabled": True}`` has to allow it. ``kind`` is ``"video"`` or ``"audio"``.
+        ``wait`` is the longest duration in seconds, and ``most`` the number of files after which it ends.
+        """
+        return Search(self._get().search(words, kind, wait, most))
 
     def cast(
         self,

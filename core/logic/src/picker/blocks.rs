@@ -27,6 +27,7 @@ impl Picker {
         let fresh = !self.have.get(block.piece.0)
             && self.partial.get_mut(&block.piece.0).is_some_and(|part| part.receive(block.block, peer));
         if fresh {
+            self.arrival.count(self.now, bytes, self.read_ahead_full);
             if self.demand.first().is_some_and(|w| w.piece == block.piece.0) {
                 self.progress_at = self.now;
             }

@@ -117,6 +117,7 @@ impl Swarm {
         if is_named {
             (settings.dht, settings.pex, settings.slot_index) = (false, false, false);
         }
+        let sources = Sources::new(&config.advanced.sources);
         let swarm = Arc::new_cyclic(|this| Swarm {
             info_hash: start.info_hash,
             config,
@@ -135,7 +136,7 @@ impl Swarm {
             trackers: start.trackers.clone(),
             web_seeds: start.web_seeds,
             beginning: tokio::sync::Mutex::default(),
-            sources: Sources::default(),
+            sources,
             is_named,
             wrong: OnceLock::new(),
             closed: watch::channel(false).0,

@@ -13,13 +13,13 @@ use crate::status::SourceStatus;
 use crate::swarm::driver::Swarm;
 use lane::Lane;
 use parking_lot::Mutex;
-use playswarm_logic::sources::{Book, Site, SourceKey, State};
+use playswarm_logic::sources::{Book, Config, Site, SourceKey, State};
 use playswarm_logic::torrent::{HostKey, Origin, Torrent};
 use playswarm_logic::{PeerKey, Time};
 use playswarm_proto::{AddressClass, printable};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use url::Url;
@@ -43,11 +43,22 @@ pub(super) struct Known {
     site: Mutex<Site>,
     lanes: Mutex<Vec<PeerKey>>,
     answered: dial::Answered,
-    /// Bytes of blocks that came from it.
-    downloaded: AtomicU64,
+    /// Number of lanes that are to end, as they bring nothing more.
+    surplus: AtomicUsize,
+}
+
+impl Known {
+    /// Takes the order to end a lane, if there is one.
+    fn take_surplus(&self) -> bool {
+        self.surplus.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
+    }
 }
 
 impl Sources {
+    pub(super) fn new(config: &Config) -> Sources {
+        Sources { book: Mutex::new(Book::new(config.clone())), ..Sources::default() }
+    }
+
     /// Returns how a source came to be known.
     fn origin(&self, key: SourceKey) -> Origin {
         self.book.lock().get(key).map_or(Origin::WebSeed, |entry| entry.origin)
@@ -100,7 +111,7 @@ impl Sources {
             site: Mutex::new(site()),
             lanes: Mutex::default(),
             answered: dial::Answered::default(),
-            downloaded: AtomicU64::new(0),
+            surplus: AtomicUsize::new(0),
         };
         Some(self.known.lock().entry(key).or_insert_with(|| Arc::new(known())).clone())
     }
@@ -125,7 +136,7 @@ impl Sources {
                     message: entry.error.clone(),
                     lanes: entry.lanes(),
                     rate_bytes_per_s: rates.unwrap_or_default(),
-                    downloaded_bytes: known.map_or(0, |known| known.downloaded.load(Ordering::Relaxed)),
+                    downloaded_bytes: entry.bytes(),
                     retry_s: waits.then(|| entry.not_before.since(now).as_secs_f64()),
                 }
             })
@@ -164,6 +175,11 @@ impl Swarm {
             self.look(|torrent, _| (torrent.is_complete(), torrent.picker().is_some_and(|picker| picker.is_short())));
         if is_complete {
             return;
+        }
+        while let Some(key) = self.sources.book.lock().surplus(self.now()) {
+            self.sources.known.lock().get(&key).iter().for_each(|known| {
+                known.surplus.fetch_add(1, Ordering::Relaxed);
+            });
         }
         while let Some(known) = self.sources.next(&content.torrent, self.now(), is_short) {
             self.spawn_with(known, Swarm::run_lane);

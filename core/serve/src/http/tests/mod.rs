@@ -630,7 +630,7 @@ async fn page_playlist_and_torrent_list_what_there_is_in_order() {
     let torrent = get(&server, "/torrent", &[]).await;
     assert_eq!(torrent.header("content-type"), Some("application/x-bittorrent"));
     assert!(torrent.header("content-disposition").unwrap().starts_with("attachment; filename="));
-    assert_eq!(torrent.body, shelf.torrent.to_torrent_bytes());
+    assert_eq!(Some(torrent.body.to_vec()), shelf.torrent.to_torrent_bytes());
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ pub mod hostile;
 pub mod http;
 pub mod ingest;
 pub mod live_stream;
+pub mod mp4_head;
 pub mod netlab;
 pub mod nginx;
 pub mod peers;

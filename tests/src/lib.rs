@@ -32,6 +32,7 @@ pub mod requirement;
 pub mod swarm;
 pub mod torrent;
 pub mod tracker;
+pub mod web_servers;
 
 use std::time::{Duration, Instant};
 

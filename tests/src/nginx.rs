@@ -48,11 +48,12 @@ impl Nginx {
         Nginx { origin: format!("http://127.0.0.1:{port}"), process, folder }
     }
 
-    /// Serves the files below a folder over plain HTTP at a place of a shaped network.
+    /// Serves the files below a folder over plain HTTP at a place of a shaped network, with further
+    /// directives in the server's block.
     #[track_caller]
-    pub fn at(place: &Place, addr: SocketAddr, root: &Path) -> Nginx {
+    pub fn at(place: &Place, addr: SocketAddr, root: &Path, directives: &str) -> Nginx {
         let folder = tempfile::tempdir().unwrap();
-        let process = launch_at(place, addr, folder.path(), "", &format!("root {};", root.display()));
+        let process = launch_at(place, addr, folder.path(), "", &format!("root {};\n{directives}", root.display()));
         Nginx { origin: format!("http://{addr}"), process, folder }
     }
 

@@ -9,6 +9,7 @@ use playswarm::{Config, ErrorKind, Metainfo, Session, Source, SourceStatus, Torr
 use playswarm_tests::nginx::Nginx;
 use playswarm_tests::peers::libtorrent;
 use playswarm_tests::requirement;
+use playswarm_tests::web_servers::{Program, WebServer};
 use std::io::SeekFrom;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -296,6 +297,23 @@ async fn a_torrent_file_that_comes_late_is_asked_for_again_and_its_trackers_are_
     let (handle, ()) = tokio::join!(opened, put);
     let handle = handle.unwrap();
     until("its tracker is shown", || handle.status().trackers.iter().any(|tracker| tracker.url == TRACKER)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apache_and_lighttpd_serve_a_film_too() {
+    for program in [Program::Apache, Program::Lighttpd] {
+        if !requirement::program(program.name()) {
+            return;
+        }
+        let film = film().await;
+        let server = WebServer::files(program, film.dir.path());
+        let viewer = Viewer::of(&film.torrent, &[format!("{}/film.mkv", server.origin)]).await;
+        let middle = film.data.len() / 2 + 7;
+        assert!(viewer.read(0, middle as u64, 1000).await == film.data[middle..middle + 1000], "{program:?}");
+        viewer.reads(&film).await;
+        let source = viewer.source_is("serving").await;
+        assert_eq!((source.message, source.downloaded_bytes), (None, film.data.len() as u64), "{program:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

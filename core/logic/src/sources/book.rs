@@ -17,10 +17,11 @@ const MAX_LANES_PER_HOST: usize = 4;
 /// Pause between two lanes that are opened because too little comes. A lane needs it to show what it
 /// delivers.
 const MORE_AFTER: Duration = Duration::from_secs(1);
-/// Time over which too little must come from a source before it gets a further lane, and in which that
-/// one must show that more comes by it. Blocks of slow servers come one a second, so that a shorter one
-/// says little.
-const SHOWS_AFTER: Duration = Duration::from_secs(10);
+/// Time for which too little must come before a source gets a further lane. Two lanes on one slow line
+/// crowd each other out, so that an attempt costs some of its rate.
+const SHORT_FOR: Duration = Duration::from_secs(10);
+/// Time in which that lane must show that more comes by it: some dozen blocks of slow servers.
+const SHOWS_AFTER: Duration = Duration::from_secs(5);
 /// Share of a lane's part of the rate that a further one must add. Servers that limit connections give
 /// each the same; a slow line gives all of them together no more than one.
 const LEAST_GROWTH: f64 = 0.5;
@@ -170,7 +171,8 @@ impl Entry {
     /// Returns the rate since then, in bytes per second. `None` if it is too soon to say.
     fn rate(&self, now: Time) -> Option<f64> {
         let took = now.since(self.judged.0);
-        (took >= SHOWS_AFTER).then(|| (self.bytes - self.judged.1) as f64 / took.as_secs_f64())
+        let enough = if self.lanes > 1 { SHOWS_AFTER } else { SHORT_FOR };
+        (took >= enough).then(|| (self.bytes - self.judged.1) as f64 / took.as_secs_f64())
     }
 
     /// Whether its lanes bring more than all but the last one did. `None` if it is too soon to say.

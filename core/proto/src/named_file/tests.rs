@@ -120,6 +120,15 @@ fn a_file_is_named_by_its_link_or_by_its_server() {
 }
 
 #[test]
+fn a_file_that_hashes_name_has_a_link_and_no_torrent() {
+    let urn = bitprint(&content());
+    let named = file(&format!("magnet:?xt={urn}&dn=film.mkv"));
+    let metainfo = named.metainfo(content().len() as u64, Tree::Unknown).unwrap();
+    assert_eq!(metainfo.to_torrent_bytes(), None);
+    assert!(metainfo.link().unwrap().contains(&urn));
+}
+
+#[test]
 fn a_saved_tree_is_read_again_unless_it_is_damaged() {
     let level = finest(&content()).coarsened(64 << 10);
     let saved: bytes::Bytes = level.to_saved().into();

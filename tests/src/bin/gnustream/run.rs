@@ -58,7 +58,7 @@ impl<'a> Scene<'a> {
         let mut hosts: Vec<(&str, Link)> = vec![(VIEWER, options.viewer_link())];
         hosts.extend(names.iter().map(|name| (name.as_str(), options.sender_link())));
         let net = Net::new(&hosts);
-        let start = |name: &String| Nginx::at(&net.place(name), net.addr(name, 80), &clip.data());
+        let start = |name: &String| Nginx::at(&net.place(name), net.addr(name, 80), &clip.data(), "");
         let senders = Mutex::new(names.iter().map(start).collect());
         Scene { which, options, clip, program, file: clip.file(), senders, folder: tempfile::tempdir().unwrap(), net }
     }

@@ -290,7 +290,8 @@ impl Book {
         Some(SourceKey(at))
     }
 
-    /// Returns the next source that does not deliver more by its last lane, which is then to be closed.
+    /// Returns the next source that does not deliver more by its last lane. One of its lanes is then to
+    /// be closed.
     pub fn surplus(&mut self, now: Time) -> Option<SourceKey> {
         let at = self.entries.iter().position(|entry| entry.lanes > 1 && entry.grew(now) == Some(false))?;
         self.entries[at].judge_anew(now);
@@ -351,7 +352,7 @@ impl Book {
         };
         if entry.lanes > 0 && !entry.is_refused {
             // It serves over fewer connections.
-            entry.no_more_before = now + pause.unwrap_or(Duration::ZERO).max(FEWER_FOR);
+            entry.no_more_before = entry.no_more_before.max(now + pause.unwrap_or(Duration::ZERO).max(FEWER_FOR));
             return;
         }
         entry.error = Some(why);

@@ -149,9 +149,6 @@ impl Lane {
 
     /// Sends requests and messages, then handles the next order, answer or timeout.
     async fn turn(&mut self) -> Result<(), End> {
-        if self.known.take_surplus() {
-            return Err(End::Idle);
-        }
         self.send().await?;
         self.say(false).await?;
         let is_owed = self.gets.is_waiting();

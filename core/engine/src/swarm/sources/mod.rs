@@ -14,12 +14,11 @@ use crate::swarm::driver::Swarm;
 use lane::Lane;
 use parking_lot::Mutex;
 use playswarm_logic::sources::{Book, Config, Site, SourceKey, State};
-use playswarm_logic::torrent::{HostKey, Origin, Torrent};
+use playswarm_logic::torrent::{Disconnect, HostKey, Input, Origin, Torrent};
 use playswarm_logic::{PeerKey, Time};
 use playswarm_proto::{AddressClass, printable};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use url::Url;
@@ -43,15 +42,6 @@ pub(super) struct Known {
     site: Mutex<Site>,
     lanes: Mutex<Vec<PeerKey>>,
     answered: dial::Answered,
-    /// Number of lanes that are to end, as they bring nothing more.
-    surplus: AtomicUsize,
-}
-
-impl Known {
-    /// Takes the order to end a lane, if there is one.
-    fn take_surplus(&self) -> bool {
-        self.surplus.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok()
-    }
 }
 
 impl Sources {
@@ -111,7 +101,6 @@ impl Sources {
             site: Mutex::new(site()),
             lanes: Mutex::default(),
             answered: dial::Answered::default(),
-            surplus: AtomicUsize::new(0),
         };
         Some(self.known.lock().entry(key).or_insert_with(|| Arc::new(known())).clone())
     }
@@ -176,13 +165,25 @@ impl Swarm {
         if is_complete {
             return;
         }
-        while let Some(key) = self.sources.book.lock().surplus(self.now()) {
-            self.sources.known.lock().get(&key).iter().for_each(|known| {
-                known.surplus.fetch_add(1, Ordering::Relaxed);
-            });
-        }
+        // The book is free before the door is entered.
+        let surplus = self.sources.book.lock().surplus(self.now());
+        surplus.into_iter().for_each(|key| self.close_slowest_lane(key));
         while let Some(known) = self.sources.next(&content.torrent, self.now(), is_short) {
             self.spawn_with(known, Swarm::run_lane);
+        }
+    }
+
+    /// Closes the lane of a source that delivers least.
+    fn close_slowest_lane(&self, key: SourceKey) {
+        let lanes = self.sources.known.lock().get(&key).map(|known| known.lanes.lock().clone()).unwrap_or_default();
+        let slowest = self.look(|torrent, _| {
+            let figures = |lane: &PeerKey| torrent.picker()?.peer(*lane).filter(|figures| !figures.snubbed);
+            let rate = |lane: &PeerKey| figures(lane).and_then(|figures| figures.rate_bytes_per_s).unwrap_or(0.0);
+            lanes.into_iter().min_by(|one, other| rate(one).total_cmp(&rate(other)))
+        });
+        if let Some(lane) = slowest {
+            let why = "the server delivers no more by it".to_owned();
+            self.tell(Input::Disconnected(lane, Disconnect::Closed(why)));
         }
     }
 

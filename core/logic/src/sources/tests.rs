@@ -403,7 +403,7 @@ fn a_server_that_refuses_a_further_lane_keeps_the_lanes_that_it_has() {
     let mut now = Time::ZERO;
     assert_eq!(dials(&mut book, now, true), [0]);
     book.joined(now, SourceKey(0));
-    now = now + Duration::from_secs(2);
+    now = now + Duration::from_secs(10);
     assert_eq!(dials(&mut book, now, true), [0]);
     book.left(now, SourceKey(0), false, End::Busy("busy".to_owned(), None));
     now = now + Duration::from_secs(2);

@@ -560,6 +560,20 @@ typedef struct playswarm_torrent_status {
      Number of web seeds and mirrors that are connected.
      */
     uint32_t serving_sources;
+    /*
+     Next byte of its file that the reader with the smallest read-ahead reads; 0 without readers.
+     */
+    uint64_t position;
+    /*
+     End of the bytes of its file that are fetched for this reader; 0 without readers.
+     */
+    uint64_t window_until;
+    /*
+     Seconds by which a player must wait before it plays the file from the beginning, so that it
+     never stalls at the rate at which data arrives. Negative until that rate and the timing of the
+     file are known.
+     */
+    double initial_buffering_s;
 } playswarm_torrent_status;
 
 /*

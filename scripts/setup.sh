@@ -34,7 +34,7 @@ packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
     # Debian starts the daemons of these packages as services; only the programs are wanted here.
     local service
-    for service in transmission-daemon nginx tinyproxy; do
+    for service in transmission-daemon nginx tinyproxy lighttpd; do
         if [[ " ${missing[*]} " == *" $service"* ]] && [ -d /run/systemd/system ]; then
             as_root systemctl disable --now "$service" >/dev/null 2>&1 || true
         fi
@@ -64,6 +64,8 @@ case $mode in
         packages strace
         # A reverse proxy with TLS in front of the HTTP server; only the programs are used, no service.
         packages nginx-light openssl curl
+        # Other servers of files; only the programs are used, no service.
+        packages apache2-bin lighttpd
         # Proxies through which everything goes; only the programs are used, no service.
         packages microsocks tinyproxy
         # Another implementation of hash trees.

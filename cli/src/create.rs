@@ -44,7 +44,7 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
         report_omitted(&made, &args.path);
     }
     write(&output, &made.bytes, args.force)?;
-    log::print(&format!("torrent: {}\nmagnet: {}", output.display(), made.torrent.magnet()))?;
+    log::print(&format!("torrent: {}\nmagnet: {}", output.display(), made.torrent.link().unwrap_or_default()))?;
     Ok(ExitCode::SUCCESS)
 }
 

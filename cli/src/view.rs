@@ -22,6 +22,8 @@ const MAP_CELLS: usize = 72;
 /// Most peers shown. Those that delivered most come first.
 const SHOWN_PEERS: usize = 12;
 
+/// Shortest wait before playback that is worth a remark, seconds.
+const LEAST_WAIT_S: f64 = 1.0;
 /// Longest line in characters. Wider terminals are rare.
 const LINE_CHARS: usize = 1024;
 
@@ -292,8 +294,10 @@ fn ahead(status: &TorrentStatus) -> String {
     let seconds = reader.ahead_s.map(|s| format!("{s:.0} s, ")).unwrap_or_default();
     let waiting = if reader.waiting { ", the player waits for data" } else { "" };
     let waste = status.waste.total_bytes();
+    let slow = status.playhead.and_then(|p| p.initial_buffering_s).filter(|wait| *wait >= LEAST_WAIT_S);
+    let slow = slow.map(|s| format!("; too slow to play without a pause: wait {s:.0} s first")).unwrap_or_default();
     format!(
-        "{position}buffered ahead: {seconds}{}{waiting}; wasted {}",
+        "{position}buffered ahead: {seconds}{}{waiting}{slow}; wasted {}",
         bytes(reader.ahead_bytes),
         percent(waste, status.downloaded_bytes.max(1))
     )
@@ -485,6 +489,12 @@ pub(crate) mod tests {
             "{}",
             ahead(&s)
         );
+        playhead.initial_buffering_s = Some(0.4);
+        s.playhead = Some(playhead);
+        assert!(!ahead(&s).contains("too slow"), "{}", ahead(&s));
+        playhead.initial_buffering_s = Some(23.0);
+        s.playhead = Some(playhead);
+        assert!(ahead(&s).contains("; too slow to play without a pause: wait 23 s first; "), "{}", ahead(&s));
         timeline.accuracy = "estimate";
         s.timelines = vec![timeline];
         assert!(ahead(&s).starts_with("at about 12:34 of"), "{}", ahead(&s));

@@ -94,6 +94,14 @@ pub struct playswarm_torrent_status {
     pub sources: u32,
     /// Number of web seeds and mirrors that are connected.
     pub serving_sources: u32,
+    /// Next byte of its file that the reader with the smallest read-ahead reads; 0 without readers.
+    pub position: u64,
+    /// End of the bytes of its file that are fetched for this reader; 0 without readers.
+    pub window_until: u64,
+    /// Seconds by which a player must wait before it plays the file from the beginning, so that it
+    /// never stalls at the rate at which data arrives. Negative until that rate and the timing of the
+    /// file are known.
+    pub initial_buffering_s: f64,
 }
 
 impl playswarm_torrent_status {
@@ -129,6 +137,9 @@ impl playswarm_torrent_status {
             failed_trackers: count(s.trackers.iter().filter(|t| t.state == "failed").count()),
             sources: count(s.sources.len()),
             serving_sources: count(s.sources.iter().filter(|source| source.state == "serving").count()),
+            position: least.map_or(0, |r| r.position),
+            window_until: least.map_or(0, |r| r.window_until),
+            initial_buffering_s: s.playhead.and_then(|playhead| playhead.initial_buffering_s).unwrap_or(-1.0),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::errors;
 use crate::job::{Job, Progress};
 use playswarm::metainfo::{content_type, is_playable};
-use playswarm::{ChooseFile, CreateOptions};
+use playswarm::{ChooseFile, CreateOptions, Error};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::path::PathBuf;
@@ -85,8 +85,12 @@ impl Metainfo {
         self.torrent.link().unwrap_or_default()
     }
 
-    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.torrent.to_torrent_bytes())
+    fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = self.torrent.to_torrent_bytes().ok_or_else(|| {
+            let why = "a file that a hash names has no torrent file; share its link (the property magnet)";
+            errors::to_python(py, &Error::BadArgument(why.to_owned()))
+        })?;
+        Ok(PyBytes::new(py, &bytes))
     }
 }
 

@@ -202,10 +202,9 @@ async fn complete(torrent: &playswarm::TorrentHandle, progress: &Progress) -> Re
     loop {
         let status = torrent.status();
         progress.tell(status.verified_bytes, status.total_bytes);
-        if status.verified_bytes == status.total_bytes {
+        if torrent.is_complete()? {
             return Ok(status.total_bytes);
         }
-        torrent.check()?;
         tokio::time::sleep(LOOK).await;
     }
 }

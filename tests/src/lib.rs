@@ -19,6 +19,7 @@ pub mod hostile;
 pub mod http;
 pub mod ingest;
 pub mod live_stream;
+pub mod mp4_head;
 pub mod netlab;
 pub mod nginx;
 pub mod peers;
@@ -31,6 +32,7 @@ pub mod requirement;
 pub mod swarm;
 pub mod torrent;
 pub mod tracker;
+pub mod web_servers;
 
 use std::time::{Duration, Instant};
 

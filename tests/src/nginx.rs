@@ -1,8 +1,9 @@
 //! nginx: a reverse proxy with TLS in front of the program under test, as users run it, and a server of
 //! files.
 
+use crate::place::Place;
 use crate::process::Process;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 pub struct Nginx {
     /// `https://localhost:PORT` of a proxy, `http://127.0.0.1:PORT` of a server of files.
     pub origin: String,
-    _process: Process,
+    process: Process,
     folder: tempfile::TempDir,
 }
 
@@ -28,7 +29,7 @@ impl Nginx {
             "server_name localhost; ssl_certificate {here}/cert.pem; ssl_certificate_key {here}/key.pem;\n{locations}"
         );
         let (process, port) = launch(folder.path(), " ssl", &server);
-        Nginx { origin: format!("https://localhost:{port}"), _process: process, folder }
+        Nginx { origin: format!("https://localhost:{port}"), process, folder }
     }
 
     /// Serves the files below a folder over plain HTTP.
@@ -44,7 +45,21 @@ impl Nginx {
         let (log, root) = (folder.path().join("access"), root.display());
         let server = format!("access_log {} uri; root {root};\n{directives}", log.display());
         let (process, port) = launch(folder.path(), "", &server);
-        Nginx { origin: format!("http://127.0.0.1:{port}"), _process: process, folder }
+        Nginx { origin: format!("http://127.0.0.1:{port}"), process, folder }
+    }
+
+    /// Serves the files below a folder over plain HTTP at a place of a shaped network, with further
+    /// directives in the server's block.
+    #[track_caller]
+    pub fn at(place: &Place, addr: SocketAddr, root: &Path, directives: &str) -> Nginx {
+        let folder = tempfile::tempdir().unwrap();
+        let process = launch_at(place, addr, folder.path(), "", &format!("root {};\n{directives}", root.display()));
+        Nginx { origin: format!("http://{addr}"), process, folder }
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.process.kill9();
     }
 
     /// Serves the files below a folder over HTTPS, with a certificate that no authority signed.
@@ -56,7 +71,7 @@ impl Nginx {
         let server =
             format!("root {}; ssl_certificate {here}/cert.pem; ssl_certificate_key {here}/key.pem;", root.display());
         let (process, port) = launch(folder.path(), " ssl", &server);
-        Nginx { origin: format!("https://localhost:{port}"), _process: process, folder }
+        Nginx { origin: format!("https://localhost:{port}"), process, folder }
     }
 
     /// Returns the file of its certificate.
@@ -75,6 +90,12 @@ impl Nginx {
 #[track_caller]
 fn launch(folder: &Path, listen: &str, server: &str) -> (Process, u16) {
     let addr = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).unwrap();
+    (launch_at(&Place::Here, addr, folder, listen, server), addr.port())
+}
+
+/// Starts nginx with one server on this address.
+#[track_caller]
+fn launch_at(place: &Place, addr: SocketAddr, folder: &Path, listen: &str, server: &str) -> Process {
     let here = folder.display();
     let temporary =
         ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|of| format!("{of}_temp_path {here}/{of};\n"));
@@ -86,11 +107,11 @@ fn launch(folder: &Path, listen: &str, server: &str) -> (Process, u16) {
     );
     let path = folder.join("nginx.conf");
     std::fs::write(&path, config).unwrap();
-    let mut command = Command::new("nginx");
+    let mut command = place.command("nginx");
     command.args(["-e", "stderr", "-p"]).arg(folder).arg("-c").arg(&path);
     let process = Process::start("nginx", command);
-    crate::wait_for("nginx", Duration::from_secs(20), || TcpStream::connect(addr).ok());
-    (process, addr.port())
+    crate::wait_for("nginx", Duration::from_secs(20), || place.connect(addr, Duration::from_secs(5)).ok());
+    process
 }
 
 fn certificate(folder: &Path) {

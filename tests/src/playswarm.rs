@@ -47,6 +47,8 @@ pub struct Status {
     pub uploaded_bytes: u64,
     pub waste: Waste,
     pub readers: Vec<Reader>,
+    #[serde(default)]
+    pub playhead: Option<Playhead>,
     pub peers: Vec<Peer>,
     #[serde(default)]
     pub sources: Vec<WebSource>,
@@ -86,6 +88,15 @@ pub struct Reader {
     pub position: u64,
     pub ahead_bytes: u64,
     pub waiting: bool,
+    #[serde(default)]
+    pub window_until: u64,
+}
+
+/// The place of the player.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct Playhead {
+    pub initial_buffering_s: Option<f64>,
 }
 
 /// A connected peer.
@@ -112,6 +123,8 @@ pub struct WebSource {
     pub origin: String,
     pub state: String,
     pub message: Option<String>,
+    #[serde(default)]
+    pub lanes: usize,
     pub downloaded_bytes: u64,
 }
 

@@ -6,9 +6,11 @@
 //! a policy shows that the router sees them.
 #![allow(clippy::unwrap_used)]
 
+use playswarm_tests::bencode::{Ben, dict};
 use playswarm_tests::netlab::{Destination, Link, Net};
+use playswarm_tests::nginx::Nginx;
 use playswarm_tests::peers::{RealPeer, libtorrent};
-use playswarm_tests::playswarm::{Builder, Playswarm, binary};
+use playswarm_tests::playswarm::{Builder, Playswarm, Status, binary};
 use playswarm_tests::process::Process;
 use playswarm_tests::proxy::{Names, Proxy};
 use playswarm_tests::reader::CheckedReader;
@@ -312,4 +314,50 @@ fn a_blocked_address_is_neither_dialled_nor_accepted() {
     let status = playswarm.status();
     assert!(status.peers.iter().all(|peer| peer.addr.ip() != blocked), "{:?}", status.peers);
     assert!(playswarm.process.stderr().iter().any(|line| line.contains("1 lines of the blocklist")));
+}
+
+/// A server of the Internet gives a torrent whose web seeds lead to the local network: by their
+/// addresses, by names in the DNS, and by redirects.
+#[test]
+fn a_server_of_the_internet_leads_to_no_address_of_the_local_network() {
+    if !requirement::network() || !requirement::program("nginx") || !requirement::program("unshare") {
+        return;
+    }
+    let net = Net::new(&["viewer", "stranger", "device"].map(|name| (name, Link::default())));
+    let torrent = TestTorrent::single("film.mkv", 1 << 20, 64 << 10);
+    let device = Nginx::at(&net.place("device"), net.addr("device", 80), &torrent.data(), "");
+    let stranger = net.public_addr("stranger", 80).ip();
+    let redirects = "location /address { return 302 http://10.77.0.3/film.mkv; }
+        location /name { return 302 http://device.test/film.mkv; }
+        location /here { return 302 http://127.0.0.1/film.mkv; }
+        location /six { return 302 http://[fd77::3]/film.mkv; }";
+    let addr = SocketAddr::new(stranger, 80);
+    let _stranger = Nginx::at(&net.place("stranger"), addr, &torrent.data(), redirects);
+    let seeds = ["10.77.0.3/film.mkv", "device.test/film.mkv", "[fd77::3]/film.mkv", "127.0.0.1/film.mkv"];
+    let ways = ["address", "name", "here", "six"].map(|way| format!("http://{stranger}/{way}"));
+    let seeds = seeds.map(|seed| format!("http://{seed}")).into_iter().chain(ways).map(|url| Ben::from(url.as_str()));
+    let metainfo = dict([("info", torrent.info.clone()), ("url-list", seeds.collect::<Vec<_>>().into())]);
+    std::fs::write(torrent.data().join("film.torrent"), metainfo.encode()).unwrap();
+    let names = Names::new(&[("device.test", net.ip("device").into())], NAME_SERVER.parse().unwrap());
+    let program = names.wrapped(&binary());
+    let viewer = || {
+        let stream = Builder::stream(format!("http://{stranger}/film.torrent")).binary(&program);
+        stream.place(net.place("viewer"), net.addr("viewer", 6881))
+    };
+    net.record("viewer");
+    let watching = viewer().start();
+    let refused = |status: &Status| status.sources.iter().filter(|source| source.state == "refused").count() == 8;
+    // Sources are dialled while too little comes, so that each has its turn.
+    std::thread::scope(|scope| {
+        scope.spawn(|| CheckedReader::new(&watching, torrent.content(0)).try_read(0, 1).is_ok());
+        watching.wait_status("all of them are refused", SOON, refused);
+        assert_eq!(net.destinations("viewer"), tcp(addr));
+        watching.process.interrupt();
+    });
+    drop(watching);
+    // The same server is used if the user names it, so that the router would have seen it.
+    let mirror = format!("{}/film.mkv", device.origin);
+    let watching = viewer().argument("--mirror").argument(&mirror).start();
+    CheckedReader::new(&watching, torrent.content(0)).read_all();
+    assert!(net.destinations("viewer").is_superset(&tcp(net.addr("device", 80))));
 }

@@ -180,7 +180,7 @@ fn several_web_seeds_of_libtorrent_are_kept_in_their_order() {
     let torrent = made_by_libtorrent(data.path(), "film.bin", "v1", &urls);
     let kept: Vec<&str> = torrent.web_seeds.iter().map(|seed| seed.url.as_str()).collect();
     assert_eq!(kept, urls);
-    let again = Metainfo::from_bytes(&torrent.to_torrent_bytes()).unwrap();
+    let again = Metainfo::from_bytes(&torrent.to_torrent_bytes().unwrap()).unwrap();
     assert_eq!(again.web_seeds, torrent.web_seeds);
     fetch_and_verify(&torrent, &torrent.web_paths());
 }

@@ -11,6 +11,7 @@ pub use librqbit;
 pub use playswarm_logic::picker::Config as PickerConfig;
 pub use playswarm_logic::relay::{Add as AddPolicy, Config as RelayConfig, Delete as DeletePolicy, Distance};
 pub use playswarm_logic::slots::{Config as SlotsConfig, Kind as SlotKind};
+pub use playswarm_logic::sources::Config as SourcesConfig;
 
 /// Tuning of the algorithms, as [`Config::advanced`](crate::Config::advanced). Unstable.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,4 +24,6 @@ pub struct Advanced {
     pub slots: SlotsConfig,
     /// Settings of the trees of live channels.
     pub relay: RelayConfig,
+    /// Settings of web seeds and mirrors.
+    pub sources: SourcesConfig,
 }

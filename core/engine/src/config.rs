@@ -292,6 +292,7 @@ impl Config {
             ("advanced.picker.", self.advanced.picker.ranges()),
             ("advanced.slots.", self.advanced.slots.ranges()),
             ("advanced.relay.", self.advanced.relay.ranges()),
+            ("advanced.sources.", self.advanced.sources.ranges()),
         ];
         let mut all = Vec::new();
         for (group, mut ranges) in groups {

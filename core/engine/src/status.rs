@@ -136,6 +136,9 @@ pub struct ReaderStatus {
     pub ahead_bytes: u64,
     /// The same in seconds of playback, where the media's rate is known or was measured.
     pub ahead_s: Option<f64>,
+    /// End of the bytes that are fetched for it, in bytes of the file. With the position and the end
+    /// of the verified bytes ahead it is one of the three pointers of its buffer.
+    pub window_until: u64,
     /// Whether it is waiting for data now.
     pub waiting: bool,
     /// Whether it is an internal reader of the file's index, and not a player's.
@@ -158,6 +161,10 @@ pub struct Playhead {
     pub buffered_until: u64,
     /// The same as a presentation time in seconds.
     pub buffered_until_s: Option<f64>,
+    /// Seconds by which a player must wait before it plays the file from the beginning, so that it
+    /// never stalls at the rate at which data arrives; 0 if data arrives fast enough, or the rest is
+    /// here. `None` until that rate and the file's timeline are known.
+    pub initial_buffering_s: Option<f64>,
 }
 
 /// A file's timeline in figures.

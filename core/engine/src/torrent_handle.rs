@@ -366,6 +366,16 @@ impl TorrentHandle {
         self.inner.swarm.check_right()
     }
 
+    /// Returns whether everything is here. A file that a hash names is complete once that hash of the
+    /// whole was checked.
+    ///
+    /// # Errors
+    /// [`Error::WrongFile`].
+    pub fn is_complete(&self) -> Result<bool> {
+        self.check()?;
+        Ok(self.inner.swarm.content().is_some_and(|content| content.store.is_complete()))
+    }
+
     /// Waits until all verified pieces are on disk.
     ///
     /// # Errors

@@ -134,7 +134,7 @@ async fn application(dir: &Path, own: &Film) -> Arc<librqbit::Session> {
         output_folder: Some(own.dir.path().to_string_lossy().into_owned()),
         ..AddTorrentOptions::default()
     };
-    let bytes = AddTorrent::from_bytes(own.torrent.to_torrent_bytes());
+    let bytes = AddTorrent::from_bytes(own.torrent.to_torrent_bytes().unwrap());
     let handle = session.add_torrent(bytes, Some(options)).await.unwrap().into_handle().unwrap();
     soon("the application has its film", handle.wait_until_completed()).await.unwrap();
     session

@@ -4,11 +4,12 @@
 mod common;
 
 use common::{Film, PIECE, offline_with, pattern, soon, until};
-use playswarm::metainfo::WebSeeds;
+use playswarm::metainfo::{Trackers, WebSeeds};
 use playswarm::{Config, ErrorKind, Metainfo, Session, Source, SourceStatus, TorrentHandle};
 use playswarm_tests::nginx::Nginx;
 use playswarm_tests::peers::libtorrent;
 use playswarm_tests::requirement;
+use playswarm_tests::web_servers::{Program, WebServer};
 use std::io::SeekFrom;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -252,7 +253,7 @@ async fn a_link_with_the_url_of_its_torrent_file_and_of_a_web_seed_needs_no_peer
         return;
     }
     let film = film().await;
-    std::fs::write(film.dir.path().join("film.torrent"), film.torrent.to_torrent_bytes()).unwrap();
+    std::fs::write(film.dir.path().join("film.torrent"), film.torrent.to_torrent_bytes().unwrap()).unwrap();
     let nginx = Nginx::files(film.dir.path());
     let link = format!(
         "magnet:?xt=urn:btih:{}&xs={origin}/missing.torrent&as={origin}/film.torrent&ws={origin}/film.mkv",
@@ -272,6 +273,47 @@ async fn a_link_with_the_url_of_its_torrent_file_and_of_a_web_seed_needs_no_peer
     let session = Session::new(config).await.unwrap();
     let e = session.open(Source::parse(&link).unwrap()).await.err().unwrap();
     assert_eq!(e.kind(), ErrorKind::NoMetadata);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torrent_file_that_comes_late_is_asked_for_again_and_its_trackers_are_used() {
+    if !requirement::program("nginx") {
+        return;
+    }
+    const TRACKER: &str = "http://127.0.0.1:1/announce";
+    let film = film().await;
+    let mut torrent = film.torrent.clone();
+    torrent.trackers = Trackers::of_tiers([[TRACKER.to_owned()]]);
+    let nginx = Nginx::files(film.dir.path());
+    let link = format!("magnet:?xt=urn:btih:{}&xs={}/late.torrent", torrent.info_hash, nginx.origin);
+    let dir = tempfile::tempdir().unwrap();
+    let config = offline_with(dir.path(), |config| (config.web_seeds, config.trackers) = (true, true));
+    let session = Session::new(config).await.unwrap();
+    let put = async {
+        until("it was asked for", || !nginx.requested().is_empty()).await;
+        std::fs::write(film.dir.path().join("late.torrent"), torrent.to_torrent_bytes().unwrap()).unwrap();
+    };
+    let opened = soon("it opens", session.open(Source::parse(&link).unwrap()));
+    let (handle, ()) = tokio::join!(opened, put);
+    let handle = handle.unwrap();
+    until("its tracker is shown", || handle.status().trackers.iter().any(|tracker| tracker.url == TRACKER)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apache_and_lighttpd_serve_a_film_too() {
+    for program in [Program::Apache, Program::Lighttpd] {
+        if !requirement::program(program.name()) {
+            return;
+        }
+        let film = film().await;
+        let server = WebServer::files(program, film.dir.path());
+        let viewer = Viewer::of(&film.torrent, &[format!("{}/film.mkv", server.origin)]).await;
+        let middle = film.data.len() / 2 + 7;
+        assert!(viewer.read(0, middle as u64, 1000).await == film.data[middle..middle + 1000], "{program:?}");
+        viewer.reads(&film).await;
+        let source = viewer.source_is("serving").await;
+        assert_eq!((source.message, source.downloaded_bytes), (None, film.data.len() as u64), "{program:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,7 +47,8 @@ fn extension(payload: &Bytes) {
 /// writing and parsing, and its paths stay below their folder.
 pub fn torrent(data: &[u8]) {
     if let Ok(torrent) = Metainfo::from_bytes(data) {
-        let again = Metainfo::from_bytes(&torrent.to_torrent_bytes()).expect("what is written can be parsed");
+        let again = Metainfo::from_bytes(&torrent.to_torrent_bytes().expect("it is a torrent"))
+            .expect("what is written can be parsed");
         assert_eq!((again.info_hash, &again.files), (torrent.info_hash, &torrent.files));
         assert_eq!(again.web_seeds, torrent.web_seeds);
         let (paths, all) = (torrent.web_paths(), 0..torrent.total_bytes());

@@ -98,7 +98,7 @@ class Metainfo:
 
     @property
     def magnet(self) -> str:
-        """A magnet link with the info-hash, the name and the trackers."""
+        """A magnet link with the info-hash, the name and the trackers, or with the hash of a file."""
         return self._raw.magnet()
 
     def find_file(self, file: int | str | None = None) -> FileEntry:
@@ -117,7 +117,10 @@ class Metainfo:
         return self.files[self._raw.find_file(str(file))]
 
     def to_bytes(self) -> bytes:
-        """Returns the content of the ``.torrent`` file."""
+        """Returns the content of the ``.torrent`` file.
+
+        Raises `BadArgumentError` for a file that a hash names: it has a link, and no torrent.
+        """
         return self._bytes if self._bytes is not None else self._raw.to_bytes()
 
     def save(self, path: str | os.PathLike[str]) -> Path:

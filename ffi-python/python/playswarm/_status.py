@@ -64,6 +64,8 @@ class ReaderStatus:
     """Contiguous verified bytes ahead of the reader."""
     ahead_s: float | None
     """The same read-ahead in seconds of media; None while the data rate is unknown."""
+    window_until: int
+    """End of the bytes of the file that are fetched for the reader."""
     waiting: bool
     """Whether the reader waits for data now."""
     index: bool
@@ -83,6 +85,10 @@ class Playhead:
     buffered_until: int
     """End of the contiguous verified bytes after the position."""
     buffered_until_s: float | None
+    initial_buffering_s: float | None
+    """Seconds by which a player must wait before it plays the file from the beginning, so that it never
+    stalls at the present rate. None until that rate and the timing of the file are known.
+    """
 
 
 @dataclass(frozen=True, slots=True)

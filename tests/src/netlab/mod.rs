@@ -8,10 +8,11 @@
 //! device. Both links drop packets that would wait too long (tail drop), so congestion control of
 //! real TCP stacks finds its rate as it does on the internet.
 //!
-//! Hosts have an IPv4 address 10.77.0.N and an IPv6 address fd77::N. A network may have another
-//! prefix ([`Net::at`]), for programs that treat private addresses differently. Packets to other
-//! destinations (multicast, the internet) are dropped, but recorded by [`Net::sightings`]. A test can
-//! therefore check what a program tried to send, and to which address.
+//! Hosts have an IPv4 address 10.77.0.N and an IPv6 address fd77::N, and an IPv4 address 45.77.0.N that
+//! counts as one of the Internet. A network may have another prefix than the first ([`Net::at`]), for
+//! programs that treat private addresses differently. Packets to other destinations (multicast, the
+//! internet) are dropped, but recorded by [`Net::sightings`]. A test can therefore check what a program
+//! tried to send, and to which address.
 
 mod namespace;
 mod packet;
@@ -163,6 +164,8 @@ impl Net {
             let address = Ipv4Addr::new(a, b, c, number);
             by_address.insert(IpAddr::V4(address), i);
             by_address.insert(format!("fd77::{number:x}").parse().expect("an IPv6 address"), i);
+            let public = format!("{}.{number}", namespace::PUBLIC).parse().expect("an IPv4 address");
+            by_address.insert(public, i);
             let namespace = format!("{prefix}{name}");
             let tun = namespace::create(&namespace, address, number);
             Host {
@@ -206,6 +209,13 @@ impl Net {
     #[track_caller]
     pub fn ip(&self, host: &str) -> Ipv4Addr {
         self.host(host).address
+    }
+
+    /// Returns a host's second IPv4 address with a port. To programs it is one of the Internet.
+    #[track_caller]
+    pub fn public_addr(&self, host: &str, port: u16) -> SocketAddr {
+        let number = self.ip(host).octets()[3];
+        format!("{}.{number}:{port}", namespace::PUBLIC).parse().expect("an IPv4 address")
     }
 
     /// Returns a host's IPv4 address with a port.

@@ -8,6 +8,8 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// First bytes of the hosts' second addresses, which count as addresses of the Internet.
+pub(super) const PUBLIC: &str = "45.77.0";
 /// Prefix of every name.
 const OURS: &str = "pswt";
 
@@ -43,6 +45,7 @@ pub(super) fn create(name: &str, address: Ipv4Addr, number: u8) -> Tun {
     inside("link set lo up");
     inside("link set cable0 up mtu 1500 txqueuelen 1000");
     inside(&format!("addr add {address}/24 dev cable0"));
+    inside(&format!("addr add {PUBLIC}.{number}/24 dev cable0"));
     inside(&format!("-6 addr add fd77::{number:x}/64 dev cable0 nodad"));
     // Packets to other destinations are lost in the network, not refused by the host, as with a
     // real router.

@@ -192,7 +192,7 @@ pub(crate) fn torrent_of(name: &str, files: Vec<(PathBuf, String, u64)>) -> Resu
     let hashes = hash(&inputs, total, piece_bytes, &|_, _| {}, &AtomicBool::new(false))?;
     let info = info_dictionary(name, Some(&inputs), total, piece_bytes, &hashes, false);
     let torrent = Metainfo::from_info(info.into(), Vec::new())?;
-    Ok(torrent.to_torrent_bytes())
+    torrent.to_torrent_bytes().ok_or_else(|| Error::Internal("a torrent was made and is none".to_owned()))
 }
 
 fn storage(doing: &'static str, path: &Path, source: io::Error) -> Error {

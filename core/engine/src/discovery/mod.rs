@@ -82,6 +82,8 @@ struct Context {
     network: Arc<Network>,
     web: Arc<web::Web>,
     resolver: Arc<Resolver>,
+    /// Trackers to announce to. Further ones may become known.
+    trackers: watch::Sender<Trackers>,
     /// Status of the trackers, and the time since which it is valid.
     board: Mutex<(Instant, Vec<TrackerStatus>)>,
     hurry: watch::Sender<u64>,
@@ -232,14 +234,15 @@ impl Discovery {
             network: shared.network.clone(),
             web: shared.web.clone(),
             resolver: shared.resolver.clone(),
+            trackers: watch::Sender::new(params.trackers),
             board: Mutex::new((Instant::now(), Vec::new())),
             hurry: watch::Sender::new(0),
             cancel: cancel.clone(),
             private: private.clone(),
             key: random_u32(),
         });
-        if shared.trackers && !params.trackers.is_empty() {
-            shared.tasks.spawn(tracker::run(params.trackers, params.private, context.clone()));
+        if shared.trackers {
+            shared.tasks.spawn(tracker::run(params.private, context.clone()));
         }
         if params.private {
             private.cancel();
@@ -259,6 +262,15 @@ impl Discovery {
     /// 15 s.
     pub(crate) fn hurry(&self) {
         self.context.hurry.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Announces to these trackers too, which became known with the torrent file of a link.
+    pub(crate) fn add_trackers(&self, more: &Trackers) {
+        self.context.trackers.send_if_modified(|all| {
+            let before = all.len();
+            all.extend(more);
+            all.len() > before
+        });
     }
 
     /// Returns the trackers with their status.

@@ -27,6 +27,8 @@ use url::Url;
 
 /// Most servers that are asked about a file. More only repeat what the first ones say.
 const MAX_ASKED: usize = 16;
+/// Most characters of a name in a message: a bitprint has 85.
+const MAX_LABEL: usize = 100;
 /// Longest time to wait for further servers once the length is known.
 const SETTLE: Duration = Duration::from_secs(5);
 
@@ -44,7 +46,7 @@ pub(crate) async fn prepare(mut file: NamedFile, config: &Config, web: &Web) -> 
             (Some(length), false) => file.metainfo(length, Tree::Unknown)?,
             _ if file.servers.is_empty() && !config.web_seeds => {
                 let why = "web servers that links name are not used (the setting web_seeds); name a mirror";
-                return Err(refusal(&file.shown_name(), why));
+                return Err(refusal(&file.label(), why));
             }
             _ => Search::of(file, config.accept_tree).run(web).await?,
         },
@@ -72,7 +74,7 @@ pub(crate) fn check_room(file: &Metainfo, config: &Config) -> Result<()> {
 }
 
 fn refusal(name: &str, why: impl Into<String>) -> Error {
-    Error::Fetch { url: crate::printable::line_within(name, 80).into_owned(), why: why.into() }
+    Error::Fetch { url: crate::printable::line_within(name, MAX_LABEL).into_owned(), why: why.into() }
 }
 
 /// Returns the tree that was saved when the file was last open. It has the named root, or was proven
@@ -118,7 +120,7 @@ impl Search {
     async fn run(mut self, web: &Web) -> Result<Metainfo> {
         if self.file.servers.is_empty() && !self.is_settled() {
             let why = "no server that has it is known; add one to the link (&as=https://…), or name a mirror";
-            return Err(refusal(&self.file.shown_name(), why));
+            return Err(refusal(&self.file.label(), why));
         }
         let wants_tree = self.file.wants_tree() && (self.file.whole.tiger.is_some() || self.accept_tree);
         let servers: Vec<_> = self.file.servers.iter().take(self.asked).cloned().collect();
@@ -228,7 +230,7 @@ impl Search {
             Some(Tree::Proven(level) | Tree::Accepted(level)) => Some(level.file_bytes()),
             _ => self.working_length().or(self.lengths().next()),
         };
-        let name = self.file.shown_name();
+        let name = self.file.label();
         let Some(length) = length else {
             let url = self.file.servers.iter().next().map(|server| server.shown()).unwrap_or(name);
             let why = self.failures.first().cloned().unwrap_or_else(|| "it did not say how long the file is".into());

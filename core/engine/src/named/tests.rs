@@ -295,11 +295,11 @@ async fn a_file_is_complete_once_it_is_right_and_a_wrong_one_is_in_trouble() {
         let status = handle.status();
         if is_right {
             assert_eq!((wrong, status.verified_bytes, status.trouble), (None, LENGTH as u64, None));
-            assert!(handle.check().is_ok());
+            assert!(handle.is_complete().unwrap());
         } else {
             assert!(wrong.is_some(), "it was said to be complete");
             assert_eq!((status.verified_bytes, status.trouble), (0, wrong));
-            assert!(matches!(handle.check(), Err(Error::WrongFile { .. })));
+            assert!(matches!(handle.is_complete(), Err(Error::WrongFile { .. })));
         }
         session.close().await;
     }

@@ -57,12 +57,9 @@ fn tree_name(id: &InfoHash) -> String {
 /// Saves the torrent, so that its magnet link needs no peer the next time. A saved torrent with
 /// trackers is not replaced by one without. This is a convenience, so a failure is only logged.
 pub(super) fn save_metainfo(state_dir: &Folder, torrent: &Metainfo) {
-    if torrent.named.is_some() {
-        // It has only a tree, which is saved once bytes prove it.
-        return;
-    }
+    // A file that hashes name has only a tree, which is saved once bytes prove it.
+    let Some(bytes) = torrent.to_torrent_bytes() else { return };
     let name = format!("{}.torrent", torrent.info_hash);
-    let bytes = torrent.to_torrent_bytes();
     if let Ok(there) = state_dir.file(Path::new(&name), Access::Read) {
         let length = there.metadata().map_or(0, |m| m.len());
         let mut same = vec![0; bytes.len()];

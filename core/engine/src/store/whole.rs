@@ -78,6 +78,12 @@ impl Store {
         self.state.lock().is_sealed()
     }
 
+    /// Returns whether every piece is here, and the whole file was checked where it decides.
+    pub(crate) fn is_complete(&self) -> bool {
+        let state = self.state.lock();
+        state.have.is_full() && (!self.torrent.proof.is_settled_by_whole() || state.whole == Stage::Done)
+    }
+
     /// Checks the hash of the whole file, if every piece is here and it has not been checked. Begins
     /// anew where a piece cannot be read at the moment, or was lost and fetched again.
     pub(crate) async fn check_whole(self: &Arc<Self>) -> WholeVerdict {

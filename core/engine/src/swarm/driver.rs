@@ -117,6 +117,7 @@ impl Swarm {
         if is_named {
             (settings.dht, settings.pex, settings.slot_index) = (false, false, false);
         }
+        let sources = Sources::new(&config.advanced.sources);
         let swarm = Arc::new_cyclic(|this| Swarm {
             info_hash: start.info_hash,
             config,
@@ -135,7 +136,7 @@ impl Swarm {
             trackers: start.trackers.clone(),
             web_seeds: start.web_seeds,
             beginning: tokio::sync::Mutex::default(),
-            sources: Sources::default(),
+            sources,
             is_named,
             wrong: OnceLock::new(),
             closed: watch::channel(false).0,
@@ -145,14 +146,16 @@ impl Swarm {
         });
         let private = start.torrent.as_ref().is_some_and(|t| t.private);
         let (servers, named_by) = start.servers;
-        match start.torrent {
-            Some(torrent) => swarm.begin(torrent).await?,
-            None if servers.is_empty() || !swarm.config.web_seeds => {}
-            None => drop(tokio::spawn(swarm.clone().fetch_metainfo(servers, named_by))),
+        let is_link = start.torrent.is_none();
+        if let Some(torrent) = start.torrent {
+            swarm.begin(torrent).await?;
         }
         swarm.add_peers(start.peers.iter().chain(&swarm.config.peers));
         if !is_named {
             swarm.discover(start.trackers, private);
+        }
+        if is_link && swarm.config.web_seeds && !servers.is_empty() {
+            tokio::spawn(swarm.clone().fetch_metainfo(servers, named_by));
         }
         tokio::spawn(swarm.clone().keep_time());
         Ok(swarm)
@@ -283,9 +286,14 @@ impl Swarm {
             None => Ok(()),
         };
         if let Err(e) = begun {
-            let _ = self.phase.set(Phase::Failed(Mutex::new(Some(e))));
-            self.tell(Input::Unusable);
+            self.fail(e);
         }
+    }
+
+    /// Ends an opening: the torrent cannot be used.
+    pub(super) fn fail(&self, why: Error) {
+        let _ = self.phase.set(Phase::Failed(Mutex::new(Some(why))));
+        self.tell(Input::Unusable);
     }
 
     pub(crate) fn add_peer(self: &Arc<Self>, peer: &PeerAddress) {

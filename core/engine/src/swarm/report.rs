@@ -90,12 +90,15 @@ impl Swarm {
         let layout = self.content().map(|c| c.torrent.layout);
         let ahead = layout.map_or(0, |l| l.bytes_here(frame.have, r.position, r.end.saturating_sub(r.position)));
         let rate = frame.torrent.picker().and_then(|p| p.reader_rate(key)).filter(|rate| *rate > 0.0);
+        let pointers = frame.torrent.picker().and_then(|p| p.pointers(key));
+        let window_until = pointers.map_or(r.position + ahead, |pointers| pointers.end_of_buffer);
         let by_time = frame.torrent.time_of(r.file, r.position - r.start, ahead).map(|time| time.as_secs_f64());
         ReaderStatus {
             file: r.file,
             position: r.position - r.start,
             ahead_bytes: ahead,
             ahead_s: by_time.or(rate.map(|rate| ahead as f64 / rate)),
+            window_until: window_until - r.start,
             waiting: r.waiting,
             index: r.purpose == Purpose::Index,
         }
@@ -111,6 +114,7 @@ impl Swarm {
             entry.offset + position,
             entry.length.saturating_sub(position),
         );
+        let is_here = position + ahead == entry.length;
         let seconds = |byte| timeline.as_ref().map(|t| t.time_at(byte).as_secs_f64());
         Some(Playhead {
             file,
@@ -118,6 +122,7 @@ impl Swarm {
             time_s: frame.torrent.shown_s(frame.now, file).or_else(|| seconds(position)),
             buffered_until: position + ahead,
             buffered_until_s: seconds(position + ahead),
+            initial_buffering_s: if is_here { Some(0.0) } else { frame.torrent.initial_buffering_s(frame.now, file) },
         })
     }
 }

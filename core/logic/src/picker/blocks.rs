@@ -19,6 +19,9 @@ impl Picker {
             return;
         };
         let was_snubbed = p.snubbed;
+        // The first block of a peer tells how far the guess was off, also for the others. Otherwise it
+        // would leave the first piece to others that are still believed to be fast.
+        self.demand_stale |= p.samples == 0;
         p.learn(asked, ask, bytes, self.now, slack, self.prior);
         self.begin_late(block);
         if self.partial.contains_key(&block.piece.0) {
@@ -27,6 +30,7 @@ impl Picker {
         let fresh = !self.have.get(block.piece.0)
             && self.partial.get_mut(&block.piece.0).is_some_and(|part| part.receive(block.block, peer));
         if fresh {
+            self.arrival.count(self.now, bytes, self.read_ahead_full);
             if self.demand.first().is_some_and(|w| w.piece == block.piece.0) {
                 self.progress_at = self.now;
             }

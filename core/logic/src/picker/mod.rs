@@ -28,6 +28,7 @@ mod tuning;
 pub(crate) use api::DEFAULT_REQUESTS;
 pub use api::{Config, Counters, Input, Manner, Output, PeerFigures, Pointers, Rule, Share};
 
+use crate::buffering::Arrival;
 use crate::rng::Rng;
 use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, ReaderKey, Time};
 use availability::Availability;
@@ -82,6 +83,8 @@ pub struct Picker {
     /// Bytes that arrive per second, and the time of the last update.
     line_rate: f64,
     line_rate_at: Time,
+    /// Rate of arrival while a read-ahead is not full.
+    arrival: Arrival,
     /// Times of the duplicates that were sent in the last [`PATIENCE_S`].
     duplicates: VecDeque<Time>,
     /// Time of the last progress of the first demand: a block of it arrived, it became the first,
@@ -133,6 +136,7 @@ impl Picker {
             latest: None,
             line_rate: 0.0,
             line_rate_at: Time::ZERO,
+            arrival: Arrival::default(),
             duplicates: VecDeque::new(),
             progress_at: Time::ZERO,
             dialled: 0,
@@ -259,6 +263,12 @@ impl Picker {
     /// Returns a reader's rate in bytes per second, given or measured.
     pub fn reader_rate(&self, reader: ReaderKey) -> Option<f64> {
         self.readers.get(&reader).and_then(Reader::rate)
+    }
+
+    /// Returns the rate at which data arrives while readers want it, in bytes per second. `None` until
+    /// it was measured.
+    pub fn arrival_bytes_per_s(&self, now: Time) -> Option<f64> {
+        self.arrival.bytes_per_s(now)
     }
 
     /// Returns the pointers of a reader's buffer; `None` if there is no such reader.

@@ -1,16 +1,15 @@
 //! The sources of a torrent: which one is dialled when, and what became of it.
 
-use crate::Time;
 use crate::torrent::{HostKey, Origin};
+use crate::{Range, Time};
 use playswarm_proto::AddressClass;
 use playswarm_proto::metainfo::MAX_WEB_SEEDS;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use url::Url;
 
 /// Most sources of a torrent; the rest is ignored.
 pub const MAX_SOURCES: usize = 2 * MAX_WEB_SEEDS;
-/// Number of sources that are connected before any need is known. The others are standbys.
-const FIRST_SOURCES: usize = 4;
 /// Most lanes of a torrent.
 const MAX_LANES: usize = 16;
 /// Most lanes to one host, as browsers open. Servers often refuse more.
@@ -18,6 +17,14 @@ const MAX_LANES_PER_HOST: usize = 4;
 /// Pause between two lanes that are opened because too little comes. A lane needs it to show what it
 /// delivers.
 const MORE_AFTER: Duration = Duration::from_secs(1);
+/// Time for which too little must come before a source gets a further lane. Two lanes on one slow line
+/// crowd each other out, so that an attempt costs some of its rate.
+const SHORT_FOR: Duration = Duration::from_secs(10);
+/// Time in which that lane must show that more comes by it: some dozen blocks of slow servers.
+const SHOWS_AFTER: Duration = Duration::from_secs(5);
+/// Share of a lane's part of the rate that a further one must add. Servers that limit connections give
+/// each the same; a slow line gives all of them together no more than one.
+const LEAST_GROWTH: f64 = 0.5;
 /// Pause before a further lane is tried after one failed while others serve. It may be that the
 /// server refuses as many, for as long as other clients use it.
 const FEWER_FOR: Duration = Duration::from_secs(60);
@@ -25,6 +32,33 @@ const FEWER_FOR: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Tuning of the sources over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Number of sources that are connected before any need is known. The others are standbys. 4: more
+    /// start a film hardly sooner, and each costs its server a connection.
+    pub first: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config { first: 4 }
+    }
+}
+
+impl Config {
+    /// Returns the valid values of each setting.
+    pub fn ranges(&self) -> Vec<Range> {
+        vec![Range::new("first", self.first as f64, 1.0, MAX_LANES as f64)]
+    }
+}
+
+/// Returns the pause after a failure that follows so many others.
+pub fn pause_after(failures: u32) -> Duration {
+    (FIRST_PAUSE * 2u32.saturating_pow(failures.min(10))).min(LONGEST_PAUSE)
+}
 
 /// A source, numbered by the book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +127,13 @@ pub struct Entry {
     dialling: usize,
     /// Time before which no further lane is dialled.
     no_more_before: Time,
+    /// Bytes of the file that came from it.
+    bytes: u64,
+    /// Time since which its rate is judged, and the bytes that had come by then: a lane joined, or
+    /// enough came until then.
+    judged: (Time, u64),
+    /// Rate before the last lane joined, in bytes per second.
+    before: f64,
     failures: u32,
 }
 
@@ -113,14 +154,43 @@ impl Entry {
         }
     }
 
+    /// Returns the bytes of the file that came from it.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     fn in_use(&self) -> usize {
         self.lanes + self.dialling
+    }
+
+    /// Judges its rate from now on.
+    fn judge_anew(&mut self, now: Time) {
+        self.judged = (now, self.bytes);
+    }
+
+    /// Returns the rate since then, in bytes per second. `None` if it is too soon to say.
+    fn rate(&self, now: Time) -> Option<f64> {
+        let took = now.since(self.judged.0);
+        let enough = if self.lanes > 1 { SHOWS_AFTER } else { SHORT_FOR };
+        (took >= enough).then(|| (self.bytes - self.judged.1) as f64 / took.as_secs_f64())
+    }
+
+    /// Whether its lanes bring more than all but the last one did. `None` if it is too soon to say.
+    fn grew(&self, now: Time) -> Option<bool> {
+        let others = self.lanes.saturating_sub(1) as f64;
+        self.rate(now).map(|rate| others == 0.0 || rate >= self.before * (1.0 + LEAST_GROWTH / others))
+    }
+
+    /// Whether a further lane to it may be dialled: as long as each brings more.
+    fn may_have_more(&self, now: Time) -> bool {
+        self.lanes > 0 && self.dialling == 0 && self.no_more_before <= now && self.grew(now) == Some(true)
     }
 }
 
 /// The sources of a torrent.
 #[derive(Debug, Default)]
 pub struct Book {
+    config: Config,
     entries: Vec<Entry>,
     /// Names of the hosts, by their keys.
     hosts: Vec<String>,
@@ -129,6 +199,11 @@ pub struct Book {
 }
 
 impl Book {
+    /// Creates a book without sources.
+    pub fn new(config: Config) -> Book {
+        Book { config, ..Book::default() }
+    }
+
     /// Adds a source. `None` if it is known already, or there are [`MAX_SOURCES`].
     pub fn add(&mut self, url: Url, named_by: AddressClass, origin: Origin) -> Option<SourceKey> {
         let is_known = self.entries.iter().any(|entry| entry.url == url);
@@ -147,6 +222,9 @@ impl Book {
             lanes: 0,
             dialling: 0,
             no_more_before: Time::ZERO,
+            bytes: 0,
+            judged: (Time::ZERO, 0),
+            before: 0.0,
             failures: 0,
         });
         Some(SourceKey(self.entries.len() - 1))
@@ -186,22 +264,22 @@ impl Book {
     /// Returns the next source to be dialled now, and counts it as being dialled. `is_short` says
     /// that less comes than is read.
     pub fn next(&mut self, now: Time, is_short: bool) -> Option<SourceKey> {
+        if !is_short {
+            self.entries.iter_mut().for_each(|entry| entry.judge_anew(now));
+        }
         if self.entries.iter().map(Entry::in_use).sum::<usize>() >= MAX_LANES {
             return None;
         }
         let used = self.entries.iter().filter(|entry| entry.in_use() > 0).count();
         let may_dial_more = is_short && self.more_at.is_none_or(|at| now.since(at) >= MORE_AFTER);
-        if used >= FIRST_SOURCES && !may_dial_more {
+        if used >= self.config.first && !may_dial_more {
             return None;
         }
         let standby = self.indices(now).filter(|at| self.entries[*at].in_use() == 0);
         // Hosts without a lane first, and those that failed least.
         let standby = standby.min_by_key(|at| (self.lanes_to(self.entries[*at].host), self.entries[*at].failures, *at));
         let further = || {
-            let may = |at: &usize| {
-                let entry = &self.entries[*at];
-                entry.lanes > 0 && entry.dialling == 0 && entry.no_more_before <= now
-            };
+            let may = |at: &usize| self.entries[*at].may_have_more(now);
             self.indices(now).filter(may).min_by_key(|at| (self.entries[*at].lanes, *at))
         };
         let at = standby.or_else(|| may_dial_more.then(further).flatten())?;
@@ -209,6 +287,15 @@ impl Book {
             self.more_at = Some(now);
         }
         self.entries[at].dialling += 1;
+        Some(SourceKey(at))
+    }
+
+    /// Returns the next source that does not deliver more by its last lane. One of its lanes is then to
+    /// be closed.
+    pub fn surplus(&mut self, now: Time) -> Option<SourceKey> {
+        let at = self.entries.iter().position(|entry| entry.lanes > 1 && entry.grew(now) == Some(false))?;
+        self.entries[at].judge_anew(now);
+        self.entries[at].no_more_before = now + LONGEST_PAUSE;
         Some(SourceKey(at))
     }
 
@@ -224,17 +311,20 @@ impl Book {
     }
 
     /// Notes that a dial led to a lane.
-    pub fn joined(&mut self, key: SourceKey) {
+    pub fn joined(&mut self, now: Time, key: SourceKey) {
         if let Some(entry) = self.entries.get_mut(key.0) {
+            entry.before = entry.rate(now).unwrap_or(entry.before);
+            entry.judge_anew(now);
             entry.dialling = entry.dialling.saturating_sub(1);
             entry.lanes += 1;
         }
     }
 
     /// Notes that a source delivered. Earlier failures no longer count.
-    pub fn served(&mut self, key: SourceKey) {
+    pub fn served(&mut self, key: SourceKey, bytes: u64) {
         if let Some(entry) = self.entries.get_mut(key.0) {
             entry.failures = 0;
+            entry.bytes += bytes;
         }
     }
 
@@ -262,12 +352,11 @@ impl Book {
         };
         if entry.lanes > 0 && !entry.is_refused {
             // It serves over fewer connections.
-            entry.no_more_before = now + pause.unwrap_or(Duration::ZERO).max(FEWER_FOR);
+            entry.no_more_before = entry.no_more_before.max(now + pause.unwrap_or(Duration::ZERO).max(FEWER_FOR));
             return;
         }
         entry.error = Some(why);
-        let doubled = FIRST_PAUSE * 2u32.saturating_pow(entry.failures.min(10));
-        entry.not_before = now + pause.unwrap_or(Duration::ZERO).max(doubled.min(LONGEST_PAUSE));
+        entry.not_before = now + pause.unwrap_or(Duration::ZERO).max(pause_after(entry.failures));
         entry.failures += 1;
     }
 }

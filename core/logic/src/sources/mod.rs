@@ -10,6 +10,6 @@ mod site;
 #[cfg(test)]
 mod tests;
 
-pub use book::{Book, End, Entry, MAX_SOURCES, SourceKey, State};
+pub use book::{Book, Config, End, Entry, MAX_SOURCES, SourceKey, State, pause_after};
 pub use gets::{Gets, Rest};
 pub use site::{After, Moved, Place, Site};

@@ -283,23 +283,68 @@ fn four_sources_are_dialled_and_others_if_too_little_comes() {
     assert_eq!(book.add(url("http://h1.example/"), AddressClass::Loopback, Origin::Mirror), None, "it is known");
     let mut now = Time::ZERO;
     assert_eq!(dials(&mut book, now, false), [0, 1, 2, 3]);
-    (0..4).for_each(|n| book.joined(SourceKey(n)));
+    (0..4).for_each(|n| book.joined(now, SourceKey(n)));
     assert_eq!(dials(&mut book, now, false), []);
     assert_eq!(dials(&mut book, now, true), [4]);
     now = now + Duration::from_millis(900);
     assert_eq!(dials(&mut book, now, true), []);
     now = now + Duration::from_millis(200);
     assert_eq!(dials(&mut book, now, true), [5]);
-    (4..6).for_each(|n| book.joined(SourceKey(n)));
-    // Then further lanes, to the hosts that have the fewest.
+    (4..6).for_each(|n| book.joined(now, SourceKey(n)));
+    // Then further lanes, to the hosts that have the fewest. Each delivers as much as the others.
     let mut more = Vec::new();
     for _ in 0..100 {
         now = now + Duration::from_secs(1);
-        let new = dials(&mut book, now, true);
-        new.iter().for_each(|n| book.joined(SourceKey(*n)));
-        more.extend(new);
+        more.extend(further(&mut book, now, |lanes| 100_000 * lanes as u64));
+        assert_eq!(book.surplus(now), None);
     }
     assert_eq!(more, [0, 1, 2, 3, 4, 5, 0, 1, 2, 3]);
+}
+
+/// Lets each source deliver what it does in a second, dials where too little comes, and returns what
+/// was dialled.
+fn further(book: &mut Book, now: Time, delivers: fn(usize) -> u64) -> Vec<usize> {
+    let lanes: Vec<(SourceKey, usize)> = book.entries().map(|(key, entry)| (key, entry.lanes())).collect();
+    lanes.into_iter().for_each(|(key, lanes)| book.served(key, delivers(lanes)));
+    let new = dials(book, now, true);
+    new.iter().for_each(|n| book.joined(now, SourceKey(*n)));
+    new
+}
+
+#[test]
+fn a_source_gets_further_lanes_only_as_long_as_they_bring_more() {
+    let mut book = book(2);
+    let mut now = Time::ZERO;
+    assert_eq!(dials(&mut book, now, false), [0, 1]);
+    (0..2).for_each(|n| book.joined(now, SourceKey(n)));
+    let (mut more, mut closed) = (Vec::new(), Vec::new());
+    for second in 1..=200 {
+        now = now + Duration::from_secs(1);
+        more.extend(further(&mut book, now, |_| 100_000).into_iter().map(|n| (second, n)));
+        while let Some(key) = book.surplus(now) {
+            book.left(now, key, true, End::Idle);
+            closed.push((second, key.0));
+        }
+    }
+    // Two lanes of a slow line bring no more than one.
+    assert_eq!(more, [(10, 0), (11, 1)]);
+    assert_eq!(closed, [(15, 0), (16, 1)]);
+    // While enough comes, nothing is judged.
+    now = now + Duration::from_secs(600);
+    assert_eq!(dials(&mut book, now, false), []);
+    assert_eq!(further(&mut book, now + Duration::from_secs(9), |_| 100_000), []);
+    assert_eq!(further(&mut book, now + Duration::from_secs(10), |_| 100_000), [0]);
+}
+
+#[test]
+fn as_many_sources_are_dialled_at_first_as_the_settings_say() {
+    let mut book = Book::new(Config { first: 1 });
+    for n in 0..3 {
+        book.add(url(&format!("http://h{n}.example/")), AddressClass::Global, Origin::WebSeed);
+    }
+    assert_eq!(dials(&mut book, Time::ZERO, false), [0]);
+    book.joined(Time::ZERO, SourceKey(0));
+    assert_eq!(dials(&mut book, Time::ZERO, true), [1], "a standby");
 }
 
 #[test]
@@ -307,10 +352,10 @@ fn a_failed_source_is_tried_again_after_pauses_that_grow_and_a_standby_takes_its
     let mut book = book(5);
     let mut now = Time::ZERO;
     assert_eq!(dials(&mut book, now, false), [0, 1, 2, 3]);
-    (1..4).for_each(|n| book.joined(SourceKey(n)));
+    (1..4).for_each(|n| book.joined(now, SourceKey(n)));
     book.left(now, SourceKey(0), false, End::Failed("it is down".to_owned()));
     assert_eq!(dials(&mut book, now, false), [4]);
-    book.joined(SourceKey(4));
+    book.joined(now, SourceKey(4));
     (1..5).for_each(|n| book.left(now, SourceKey(n), true, End::Useless("gone".to_owned())));
     let mut pauses = Vec::new();
     for _ in 0..10 {
@@ -330,7 +375,7 @@ fn a_failed_source_is_tried_again_after_pauses_that_grow_and_a_standby_takes_its
 fn a_busy_source_is_left_alone_for_as_long_as_it_says() {
     let mut book = book(1);
     assert_eq!(dials(&mut book, Time::ZERO, false), [0]);
-    book.joined(SourceKey(0));
+    book.joined(Time::ZERO, SourceKey(0));
     book.left(Time::ZERO, SourceKey(0), true, End::Busy("busy".to_owned(), Some(Duration::from_secs(120))));
     assert_eq!(book.get(SourceKey(0)).unwrap().not_before, Time::ZERO + Duration::from_secs(120));
 }
@@ -357,8 +402,8 @@ fn a_server_that_refuses_a_further_lane_keeps_the_lanes_that_it_has() {
     let mut book = book(1);
     let mut now = Time::ZERO;
     assert_eq!(dials(&mut book, now, true), [0]);
-    book.joined(SourceKey(0));
-    now = now + Duration::from_secs(2);
+    book.joined(now, SourceKey(0));
+    now = now + Duration::from_secs(10);
     assert_eq!(dials(&mut book, now, true), [0]);
     book.left(now, SourceKey(0), false, End::Busy("busy".to_owned(), None));
     now = now + Duration::from_secs(2);
@@ -367,7 +412,7 @@ fn a_server_that_refuses_a_further_lane_keeps_the_lanes_that_it_has() {
     // Later it may take more: a lane that ended once is no limit for ever.
     now = now + Duration::from_secs(60);
     assert_eq!(dials(&mut book, now, true), [0]);
-    book.joined(SourceKey(0));
+    book.joined(now, SourceKey(0));
     book.left(now, SourceKey(0), true, End::Busy("busy".to_owned(), Some(Duration::from_secs(120))));
     now = now + Duration::from_secs(119);
     assert_eq!(dials(&mut book, now, true), []);

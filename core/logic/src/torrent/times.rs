@@ -2,7 +2,7 @@
 //! and the playhead.
 
 use super::{FileTime, Purpose, Torrent};
-use crate::{ReaderKey, picker};
+use crate::{ReaderKey, Time, buffering, picker};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ struct Known {
     time: Arc<dyn FileTime>,
     /// Bytes that contained the index, beyond the head.
     index: Vec<Range<u64>>,
+    /// Bytes that playback from the beginning needs by each time.
+    needs: Vec<(f64, u64)>,
 }
 
 impl Times {
@@ -64,7 +66,8 @@ impl Times {
 
 impl Torrent {
     pub(super) fn time_known(&mut self, file: usize, time: Arc<dyn FileTime>, index: Vec<Range<u64>>) {
-        self.times.files.insert(file, Known { time, index });
+        let needs = buffering::needs_of(&*time);
+        self.times.files.insert(file, Known { time, index, needs });
         let keys: Vec<ReaderKey> = self.readers.iter().filter(|(_, r)| r.file == file).map(|(key, _)| *key).collect();
         keys.into_iter().for_each(|key| self.tell_time(key));
         self.do_later(super::Output::News);
@@ -104,5 +107,14 @@ impl Torrent {
     pub fn time_of(&self, file: usize, position: u64, bytes: u64) -> Option<Duration> {
         let time = self.times.of(file).filter(|time| time.bytes_per_s(Duration::ZERO).is_some())?;
         Some(time.time_at(position + bytes).saturating_sub(time.time_at(position)))
+    }
+
+    /// Returns the wait before playback of a file from its beginning with which no byte is late, in
+    /// seconds, at the rate at which data has arrived. `None` until that rate and the file's times are
+    /// known.
+    pub fn initial_buffering_s(&self, now: Time, file: usize) -> Option<f64> {
+        let needs = &self.times.files.get(&file).filter(|known| !known.needs.is_empty())?.needs;
+        let arrival = self.picker()?.arrival_bytes_per_s(now)?;
+        buffering::initial_buffering_s(needs.iter().copied(), arrival)
     }
 }

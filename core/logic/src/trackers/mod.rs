@@ -135,36 +135,46 @@ pub struct Trackers {
     now: Time,
     /// Spread of the retries, so that clients do not all return to a recovered tracker at once.
     spread: f64,
+    rng: Rng,
 }
 
 impl Trackers {
     /// Creates the machine from each tracker's tier, ascending. The same seed gives the same order
     /// within tiers.
     pub fn new(tiers: &[u32], private: bool, seed: u64) -> Trackers {
-        let mut rng = Rng::new(seed);
-        let entry =
-            Entry { asking: None, due: Time::ZERO, soonest: Time::ZERO, failures: 0, welcome: false, completed: false };
-        let mut groups: Vec<Group> = Vec::new();
-        for tier in tiers.chunk_by(|a, b| a == b) {
-            let first = groups.iter().map(|g| g.order.len()).sum::<usize>();
-            let mut order: Vec<usize> = (first..first + tier.len()).collect();
-            for i in (1..order.len()).rev() {
-                order.swap(i, rng.below(i as u32 + 1) as usize);
-            }
-            groups.push(Group { order, content_until: Time::ZERO });
-        }
         let mut trackers = Trackers {
-            entries: vec![entry; tiers.len()],
-            groups,
+            entries: Vec::new(),
+            groups: Vec::new(),
             private: false,
             leaving: Vec::new(),
             now: Time::ZERO,
-            spread: rng.unit(),
+            spread: 0.0,
+            rng: Rng::new(seed),
         };
+        trackers.extend(tiers);
+        trackers.spread = trackers.rng.unit();
         if private {
             trackers.make_private();
         }
         trackers
+    }
+
+    /// Adds further trackers, by their tiers. A private torrent uses them after the present ones.
+    pub fn extend(&mut self, tiers: &[u32]) {
+        let entry =
+            Entry { asking: None, due: Time::ZERO, soonest: Time::ZERO, failures: 0, welcome: false, completed: false };
+        for tier in tiers.chunk_by(|a, b| a == b) {
+            let first = self.entries.len();
+            self.entries.extend(vec![entry.clone(); tier.len()]);
+            let mut order: Vec<usize> = (first..self.entries.len()).collect();
+            for i in (1..order.len()).rev() {
+                order.swap(i, self.rng.below(i as u32 + 1) as usize);
+            }
+            match self.groups.first_mut().filter(|_| self.private) {
+                Some(all) => all.order.append(&mut order),
+                None => self.groups.push(Group { order, content_until: Time::ZERO }),
+            }
+        }
     }
 
     /// Handles an input. [`Trackers::poll`] returns the resulting actions.

@@ -217,3 +217,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn trackers_that_become_known_later_are_announced_to_as_tiers_of_their_own() {
+    let mut trackers = Trackers::new(&[], false, 1);
+    assert_eq!(asked(&mut trackers, 0.0), []);
+    trackers.extend(&[0]);
+    assert_eq!(asked(&mut trackers, 1.0), [0]);
+    trackers.extend(&[1, 2]);
+    assert_eq!(asked(&mut trackers, 1.0), [1, 2]);
+    // A private torrent has one list (BEP 27).
+    let mut private = Trackers::new(&[0], true, 1);
+    assert_eq!(asked(&mut private, 0.0), [0]);
+    private.extend(&[1]);
+    assert_eq!(asked(&mut private, 0.5), []);
+    private.handle(Time::from_secs_f64(1.0), Input::Failed { tracker: 0, retry: Retry::Usual });
+    assert_eq!(asked(&mut private, 1.0), [1]);
+}

@@ -155,13 +155,14 @@ impl Metainfo {
     }
 
     /// Returns a `.torrent` file (BEP 3) with this torrent's info dictionary, byte for byte, and
-    /// its trackers and web seeds.
-    pub fn to_torrent_bytes(&self) -> Vec<u8> {
-        parse::write(&self.info, &self.trackers, &self.web_seeds, None, self.encoding)
+    /// its trackers and web seeds. `None` for a file that hashes name, which no torrent has.
+    pub fn to_torrent_bytes(&self) -> Option<Vec<u8>> {
+        let bytes = || parse::write(&self.info, &self.trackers, &self.web_seeds, None, self.encoding);
+        self.named.is_none().then(bytes)
     }
 
     /// Returns a magnet link (BEP 9) to this torrent, with its name, trackers and web seeds.
-    pub fn magnet(&self) -> Magnet {
+    fn magnet(&self) -> Magnet {
         let mut magnet = Magnet::new(self.info_hash);
         magnet.name = Some(self.name.clone());
         magnet.trackers = self.trackers.urls().map(str::to_owned).collect();

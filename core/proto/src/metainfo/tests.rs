@@ -95,7 +95,7 @@ fn a_written_torrent_is_read_back_unchanged() {
         ],
     )
     .unwrap();
-    let again = Metainfo::from_bytes(&torrent.to_torrent_bytes()).unwrap();
+    let again = Metainfo::from_bytes(&torrent.to_torrent_bytes().unwrap()).unwrap();
     assert_eq!((again.info_hash, &again.files, &again.info), (torrent.info_hash, &torrent.files, &torrent.info));
     assert_eq!(again.trackers, ["http://t.example/announce", "udp://u.example:6969/announce"]);
 }
@@ -215,7 +215,7 @@ fn names_are_read_in_the_encoding_that_the_torrent_states() {
             assert_eq!((torrent.name.as_str(), torrent.info_hash), (text, InfoHash(sha1(&info))), "{label}");
             assert_eq!(torrent.files[0].path, Path::new(text));
             // The stated encoding is kept when the torrent is saved.
-            let again = Metainfo::from_bytes(&torrent.to_torrent_bytes()).unwrap();
+            let again = Metainfo::from_bytes(&torrent.to_torrent_bytes().unwrap()).unwrap();
             assert_eq!((&again.files, again.info_hash), (&torrent.files, torrent.info_hash));
         }
     }
@@ -539,7 +539,7 @@ fn web_seeds_are_kept_whatever_their_form() {
     ] {
         let torrent = with(url_list);
         assert_eq!(urls(&torrent), wanted);
-        let again = Metainfo::from_bytes(&torrent.to_torrent_bytes()).unwrap();
+        let again = Metainfo::from_bytes(&torrent.to_torrent_bytes().unwrap()).unwrap();
         assert_eq!(again.web_seeds, torrent.web_seeds);
         assert_eq!(torrent.magnet().servers, again.magnet().servers);
         assert_eq!(torrent.magnet().servers.len(), wanted.len());

@@ -106,16 +106,26 @@ impl NamedFile {
             .or_else(|| FileHashes { sha1, tiger }.urn())
     }
 
-    /// Returns the name for display: that of the link, or the last part of a server's URL.
-    pub fn shown_name(&self) -> String {
+    /// Returns how messages name it: by its name, or by the hash as a link writes it.
+    pub fn label(&self) -> String {
+        self.given_name().or_else(|| self.urn()).unwrap_or_else(|| self.shown_name())
+    }
+
+    /// Returns the name of the link, or the last part of a server's URL.
+    fn given_name(&self) -> Option<String> {
         let of_url = |url: &Url| {
             let last = url.path_segments()?.next_back().filter(|part| !part.is_empty())?;
             Some(percent_decode_str(last).decode_utf8_lossy().into_owned())
         };
         let name = self.name.clone().filter(|name| !name.trim().is_empty());
-        let name = name.or_else(|| self.servers.iter().find_map(|server| of_url(&server.url)));
+        name.or_else(|| self.servers.iter().find_map(|server| of_url(&server.url)))
+    }
+
+    /// Returns the name for display: that of the link, the last part of a server's URL, or the hash.
+    pub fn shown_name(&self) -> String {
+        let of_urn = || Some(self.urn()?.rsplit(':').next()?.to_owned());
         // The whole of a path would become folders.
-        let name = name.unwrap_or_else(|| BASE32_NOPAD.encode(&self.id().0));
+        let name = self.given_name().or_else(of_urn).unwrap_or_else(|| BASE32_NOPAD.encode(&self.id().0));
         name.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or("file").to_owned()
     }
 

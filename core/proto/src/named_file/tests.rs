@@ -112,7 +112,20 @@ fn a_file_is_named_by_its_link_or_by_its_server() {
     assert_eq!(of("&dn=film.mkv&as=http://h/other.mkv"), "film.mkv");
     assert_eq!(of("&as=http://h/a%20film.mkv?key=1"), "a film.mkv");
     assert_eq!(of("&dn=..%2F..%2Fetc%2Fpasswd"), "passwd");
-    assert_eq!(of("&as=http://h/").len(), 32);
+    // Otherwise by its hash. A message has it as links do.
+    let urn = bitprint(b"x");
+    assert_eq!(of("&as=http://h/"), urn.rsplit(':').next().unwrap());
+    assert_eq!(file(&format!("magnet:?xt={urn}")).label(), urn);
+    assert_eq!(file(&format!("magnet:?xt={urn}&dn=film.mkv")).label(), "film.mkv");
+}
+
+#[test]
+fn a_file_that_hashes_name_has_a_link_and_no_torrent() {
+    let urn = bitprint(&content());
+    let named = file(&format!("magnet:?xt={urn}&dn=film.mkv"));
+    let metainfo = named.metainfo(content().len() as u64, Tree::Unknown).unwrap();
+    assert_eq!(metainfo.to_torrent_bytes(), None);
+    assert!(metainfo.link().unwrap().contains(&urn));
 }
 
 #[test]

@@ -192,12 +192,12 @@ fn list_of_films<L: Library>(app: &App<L>, links: &Links, absolute: bool) -> Str
 pub(crate) async fn torrent<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
     app.answer_off_thread(|app| {
         let torrent = app.library.metainfo();
-        if torrent.named.is_some() {
+        let Some(bytes) = torrent.to_torrent_bytes() else {
             return (StatusCode::NOT_FOUND, "this file is named by a hash, and no torrent has it\n").into_response();
-        }
+        };
         let name = disposition(&format!("{}.torrent", one_line(&torrent.name))).replacen("inline", "attachment", 1);
         let head = [(CONTENT_TYPE, "application/x-bittorrent".to_owned()), (CONTENT_DISPOSITION, name)];
-        (head, torrent.to_torrent_bytes()).into_response()
+        (head, bytes).into_response()
     })
     .await
 }

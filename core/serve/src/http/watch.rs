@@ -229,6 +229,13 @@ fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> Met
                 until,
             );
         }
+        if let Some(wait) = playhead.initial_buffering_s {
+            m.one(
+                "playswarm_initial_buffering_seconds",
+                "Wait before playback from the beginning with which a player never stalls.",
+                wait,
+            );
+        }
     }
     m.one("playswarm_http_sent_bytes_total", "Bytes of files handed to HTTP clients.", http_sent);
     m.one("playswarm_http_connections", "Open HTTP connections.", http_connections);

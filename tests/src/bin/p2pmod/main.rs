@@ -7,7 +7,6 @@
 //! This file has the sequence of a run; the files beside it have its parts.
 #![allow(clippy::unwrap_used)]
 
-mod film;
 mod options;
 mod picture;
 mod report;

@@ -1,8 +1,8 @@
 //! The environment: network, film, tracker, DHT and origin.
 
-use crate::film;
 use crate::options::{Options, Origin, Switch};
 use anyhow::{Context, Result};
+use playswarm_tests::mp4_head;
 use playswarm_tests::netlab::{Link, Net};
 use playswarm_tests::peers::{dht_net::DhtNet, libtorrent};
 use playswarm_tests::playswarm::{Builder, Playswarm, binary};
@@ -139,7 +139,7 @@ fn torrent(options: &Options) -> TestTorrent {
     if options.unknown_rate {
         return TestTorrent::single("film.bin", length, piece);
     }
-    TestTorrent::headed("film.mp4", film::head(options.rate, length), length, piece)
+    TestTorrent::headed("film.mp4", mp4_head::head(options.rate, length), length, piece)
 }
 
 /// Writes the file of the viewers' settings: the given ones, and the slot index switched on or off.

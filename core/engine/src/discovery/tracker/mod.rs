@@ -29,6 +29,7 @@ use playswarm_proto::{AddressClass, PeerAddress};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
@@ -65,12 +66,11 @@ struct Asked {
 }
 
 /// Announces to a torrent's trackers until it is dropped.
-pub(super) async fn run(trackers: Trackers, private: bool, context: Arc<Context>) {
-    let tiers: Vec<u32> = trackers.iter().map(|t| t.tier).collect();
-    let machine = Machine::new(&tiers, private, context.key.into());
-    let asked = trackers.iter().map(|t| Asked::new(t.clone())).collect();
-    let mut task = Task { asked, machine, epoch: Instant::now(), context };
-    task.run(private).await;
+pub(super) async fn run(private: bool, context: Arc<Context>) {
+    let machine = Machine::new(&[], private, context.key.into());
+    let known = context.trackers.subscribe();
+    let mut task = Task { asked: Vec::new(), machine, epoch: Instant::now(), context };
+    task.run(known, private).await;
     task.farewell().await;
 }
 
@@ -88,12 +88,20 @@ impl Task {
         Time::ZERO + self.epoch.elapsed()
     }
 
-    async fn run(&mut self, mut private: bool) {
+    /// Takes trackers that were not known yet.
+    fn extend(&mut self, known: &Trackers) {
+        let new: Vec<Asked> = known.iter().skip(self.asked.len()).map(|t| Asked::new(t.clone())).collect();
+        self.machine.extend(&new.iter().map(|asked| asked.tracker.tier).collect::<Vec<u32>>());
+        self.asked.extend(new);
+    }
+
+    async fn run(&mut self, mut known: watch::Receiver<Trackers>, mut private: bool) {
         let context = self.context.clone();
         let mut hurry = context.hurry.subscribe();
         let mut complete = (context.progress)().left == 0;
         let mut under_way: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
         loop {
+            self.extend(&known.borrow_and_update());
             self.machine.handle(self.now(), Input::Timeout);
             while let Some(Output::Announce { tracker, event }) = self.machine.poll() {
                 under_way.push(self.announce(tracker, event));
@@ -105,6 +113,7 @@ impl Task {
                 Some((tracker, event, result)) = under_way.next() => self.ended(tracker, event, result),
                 () = tokio::time::sleep(idle) => {}
                 changed = hurry.changed() => hurried = changed.is_ok(),
+                _ = known.changed() => {}
                 () = context.cancel.cancelled() => return,
                 () = context.private.cancelled(), if !private => {
                     private = true;

@@ -204,6 +204,7 @@ async fn a_file_that_cannot_be_read_at_the_moment_is_checked_later() {
     }
     // Reading through it fails, as without descriptors or memory.
     store.files.replace_handle(0, std::fs::File::options().write(true).open(store.path(0)).unwrap());
+    assert!(store.have().is_full() && !store.is_complete(), "the hash of the whole was not checked");
     let mut check = std::pin::pin!(store.check_whole());
     loop {
         let early = tokio::time::timeout(Duration::from_millis(20), &mut check).await;
@@ -214,6 +215,7 @@ async fn a_file_that_cannot_be_read_at_the_moment_is_checked_later() {
     }
     store.files.close();
     assert_eq!(check.await, WholeVerdict::Right);
+    assert!(store.is_complete());
 }
 
 #[tokio::test]

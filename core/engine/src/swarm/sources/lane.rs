@@ -16,7 +16,6 @@ use playswarm_proto::http_range::{Event, Refusal, Remedy, RequestId};
 use playswarm_proto::printable;
 use playswarm_proto::wire::Message;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -98,7 +97,7 @@ impl Lane {
         );
         let Admission::Joined(key) = admission else { return Err(End::Unwanted) };
         known.lanes.lock().push(key);
-        swarm.sources.book.lock().joined(known.key);
+        swarm.sources.book.lock().joined(swarm.now(), known.key);
         Ok(Lane {
             swarm,
             known,
@@ -448,8 +447,7 @@ impl Lane {
         self.said = said;
         let heard = heard.map_err(|why| End::Failed(format!("the torrent refused its answers: {why:?}")))?;
         if heard.bytes > 0 {
-            self.known.downloaded.fetch_add(heard.bytes, Ordering::Relaxed);
-            swarm.sources.book.lock().served(self.known.key);
+            swarm.sources.book.lock().served(self.known.key, heard.bytes);
             swarm.rates.downloaded(heard.bytes).await;
         }
         Ok(())

@@ -13,13 +13,12 @@ use crate::status::SourceStatus;
 use crate::swarm::driver::Swarm;
 use lane::Lane;
 use parking_lot::Mutex;
-use playswarm_logic::sources::{Book, Site, SourceKey, State};
-use playswarm_logic::torrent::{HostKey, Origin, Torrent};
+use playswarm_logic::sources::{Book, Config, Site, SourceKey, State};
+use playswarm_logic::torrent::{Disconnect, HostKey, Input, Origin, Torrent};
 use playswarm_logic::{PeerKey, Time};
 use playswarm_proto::{AddressClass, printable};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 use url::Url;
@@ -43,11 +42,13 @@ pub(super) struct Known {
     site: Mutex<Site>,
     lanes: Mutex<Vec<PeerKey>>,
     answered: dial::Answered,
-    /// Bytes of blocks that came from it.
-    downloaded: AtomicU64,
 }
 
 impl Sources {
+    pub(super) fn new(config: &Config) -> Sources {
+        Sources { book: Mutex::new(Book::new(config.clone())), ..Sources::default() }
+    }
+
     /// Returns how a source came to be known.
     fn origin(&self, key: SourceKey) -> Origin {
         self.book.lock().get(key).map_or(Origin::WebSeed, |entry| entry.origin)
@@ -100,7 +101,6 @@ impl Sources {
             site: Mutex::new(site()),
             lanes: Mutex::default(),
             answered: dial::Answered::default(),
-            downloaded: AtomicU64::new(0),
         };
         Some(self.known.lock().entry(key).or_insert_with(|| Arc::new(known())).clone())
     }
@@ -125,7 +125,7 @@ impl Sources {
                     message: entry.error.clone(),
                     lanes: entry.lanes(),
                     rate_bytes_per_s: rates.unwrap_or_default(),
-                    downloaded_bytes: known.map_or(0, |known| known.downloaded.load(Ordering::Relaxed)),
+                    downloaded_bytes: entry.bytes(),
                     retry_s: waits.then(|| entry.not_before.since(now).as_secs_f64()),
                 }
             })
@@ -165,8 +165,25 @@ impl Swarm {
         if is_complete {
             return;
         }
+        // The book is free before the door is entered.
+        let surplus = self.sources.book.lock().surplus(self.now());
+        surplus.into_iter().for_each(|key| self.close_slowest_lane(key));
         while let Some(known) = self.sources.next(&content.torrent, self.now(), is_short) {
             self.spawn_with(known, Swarm::run_lane);
+        }
+    }
+
+    /// Closes the lane of a source that delivers least.
+    fn close_slowest_lane(&self, key: SourceKey) {
+        let lanes = self.sources.known.lock().get(&key).map(|known| known.lanes.lock().clone()).unwrap_or_default();
+        let slowest = self.look(|torrent, _| {
+            let figures = |lane: &PeerKey| torrent.picker()?.peer(*lane).filter(|figures| !figures.snubbed);
+            let rate = |lane: &PeerKey| figures(lane).and_then(|figures| figures.rate_bytes_per_s).unwrap_or(0.0);
+            lanes.into_iter().min_by(|one, other| rate(one).total_cmp(&rate(other)))
+        });
+        if let Some(lane) = slowest {
+            let why = "the server delivers no more by it".to_owned();
+            self.tell(Input::Disconnected(lane, Disconnect::Closed(why)));
         }
     }
 

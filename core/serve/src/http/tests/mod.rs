@@ -630,7 +630,7 @@ async fn page_playlist_and_torrent_list_what_there_is_in_order() {
     let torrent = get(&server, "/torrent", &[]).await;
     assert_eq!(torrent.header("content-type"), Some("application/x-bittorrent"));
     assert!(torrent.header("content-disposition").unwrap().starts_with("attachment; filename="));
-    assert_eq!(torrent.body, shelf.torrent.to_torrent_bytes());
+    assert_eq!(Some(torrent.body.to_vec()), shelf.torrent.to_torrent_bytes());
 }
 
 #[tokio::test]
@@ -1043,6 +1043,7 @@ async fn metrics_tell_the_players_place_where_it_is_known() {
     assert!(!String::from_utf8_lossy(&get(&server, "/metrics", &[]).await.body).contains("playhead"));
     let mut playhead = Playhead::default();
     (playhead.time_s, playhead.buffered_until_s) = (Some(83.5), Some(120.0));
+    playhead.initial_buffering_s = Some(23.0);
     shelf.playhead = Some(playhead);
     let server = start(&shelf).await;
     let metrics = get(&server, "/metrics", &[]).await;
@@ -1050,6 +1051,8 @@ async fn metrics_tell_the_players_place_where_it_is_known() {
     assert!(text.contains("# TYPE playswarm_playhead_seconds gauge\n"), "{text}");
     assert!(text.lines().any(|l| l.starts_with("playswarm_playhead_seconds{") && l.ends_with(" 83.5")), "{text}");
     assert!(text.lines().any(|l| l.starts_with("playswarm_buffered_until_seconds{") && l.ends_with(" 120")), "{text}");
+    let wait = |l: &str| l.starts_with("playswarm_initial_buffering_seconds{") && l.ends_with(" 23");
+    assert!(text.lines().any(wait), "{text}");
 }
 
 /// Measures the throughput of a body from memory, which must exceed 400 MiB/s. Run by hand, with

@@ -20,7 +20,7 @@ fn boxed(name: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
 
 /// Returns the head of a film of `length` bytes in total, at `rate` bytes per second. The frames
 /// follow it.
-pub(crate) fn head(rate: u64, length: u64) -> Vec<u8> {
+pub fn head(rate: u64, length: u64) -> Vec<u8> {
     let frame = (rate / FRAMES_PER_S).max(1);
     // The index names as many frames as fit beside it. With all of them it has the same length.
     let most = (length / frame) as u32;

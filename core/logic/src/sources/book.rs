@@ -1,18 +1,23 @@
 //! The sources of a torrent: which one is dialled when, and what became of it.
 
 use crate::Time;
+use crate::gnutella::may_use;
 use crate::torrent::{HostKey, Origin};
 use playswarm_proto::AddressClass;
+use playswarm_proto::gnutella::Target;
 use playswarm_proto::metainfo::MAX_WEB_SEEDS;
+use std::net::SocketAddr;
 use std::time::Duration;
 use url::Url;
 
-/// Most sources of a torrent; the rest is ignored.
+/// Most sources of a torrent that links, torrents and the user name; the rest is ignored.
 pub const MAX_SOURCES: usize = 2 * MAX_WEB_SEEDS;
+/// Most servents of a torrent that other servents name; the rest is ignored.
+pub const MAX_ALTERNATES: usize = 200;
 /// Number of sources that are connected before any need is known. The others are standbys.
 const FIRST_SOURCES: usize = 4;
 /// Most lanes of a torrent.
-const MAX_LANES: usize = 16;
+const MAX_LANES: usize = 24;
 /// Most lanes to one host, as browsers open. Servers often refuse more.
 const MAX_LANES_PER_HOST: usize = 4;
 /// Pause between two lanes that are opened because too little comes. A lane needs it to show what it
@@ -25,6 +30,8 @@ const FEWER_FOR: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Pause after a servent failed that another one named: strangers could name a victim.
+const STRANGER_PAUSE: Duration = Duration::from_secs(600);
 
 /// A source, numbered by the book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +76,8 @@ pub enum End {
     Failed(String),
     /// It is busy, for as long as it says.
     Busy(String, Option<Duration>),
+    /// It makes us wait for this time, as servents with a queue do. It is not a failure.
+    Held(String, Duration),
     /// It is of no use.
     Useless(String),
 }
@@ -80,7 +89,8 @@ pub struct Entry {
     pub url: Url,
     /// Class of the address that named the URL.
     pub named_by: AddressClass,
-    /// How it came to be known: [`Origin::WebSeed`] or [`Origin::Mirror`].
+    /// How it came to be known: [`Origin::WebSeed`], [`Origin::Mirror`],
+    /// [`Origin::Servent`] or [`Origin::Alternate`].
     pub origin: Origin,
     /// The host.
     pub host: HostKey,
@@ -94,6 +104,8 @@ pub struct Entry {
     /// Time before which no further lane is dialled.
     no_more_before: Time,
     failures: u32,
+    /// Whether it is a servent of Gnutella, which takes one connection.
+    is_servent: bool,
 }
 
 impl Entry {
@@ -132,10 +144,15 @@ impl Book {
     /// Adds a source. `None` if it is known already, or there are [`MAX_SOURCES`].
     pub fn add(&mut self, url: Url, named_by: AddressClass, origin: Origin) -> Option<SourceKey> {
         let is_known = self.entries.iter().any(|entry| entry.url == url);
-        if is_known || self.entries.len() >= MAX_SOURCES {
+        let is_alternate = |origin: Origin| origin == Origin::Alternate;
+        let most = if is_alternate(origin) { MAX_ALTERNATES } else { MAX_SOURCES };
+        let same = self.entries.iter().filter(|entry| is_alternate(entry.origin) == is_alternate(origin));
+        if is_known || same.count() >= most {
             return None;
         }
         let host = self.host(&url);
+        let is_servent = Target::of_url(&url).is_some();
+        let origin = if is_servent && origin == Origin::WebSeed { Origin::Servent } else { origin };
         self.entries.push(Entry {
             url,
             named_by,
@@ -148,8 +165,19 @@ impl Book {
             dialling: 0,
             no_more_before: Time::ZERO,
             failures: 0,
+            is_servent,
         });
         Some(SourceKey(self.entries.len() - 1))
+    }
+
+    /// Adds the servents that a source names as having the same file. `named_by` is the class of the
+    /// source's address. Returns whether any of them is new.
+    pub fn add_alternates(&mut self, key: SourceKey, named: &[SocketAddr], named_by: AddressClass) -> bool {
+        let Some(target) = self.get(key).and_then(|entry| Target::of_url(&entry.url)) else { return false };
+        let usable = named.iter().filter(|addr| may_use(**addr, named_by, None));
+        let urls: Vec<Url> = usable.filter_map(|addr| target.url(*addr)).collect();
+        let added = urls.into_iter().filter_map(|url| self.add(url, named_by, Origin::Alternate));
+        added.count() > 0
     }
 
     /// Makes a known source a mirror, as the user names it. It is tried again, whatever it did before.
@@ -200,7 +228,7 @@ impl Book {
         let further = || {
             let may = |at: &usize| {
                 let entry = &self.entries[*at];
-                entry.lanes > 0 && entry.dialling == 0 && entry.no_more_before <= now
+                entry.lanes > 0 && entry.dialling == 0 && entry.no_more_before <= now && !entry.is_servent
             };
             self.indices(now).filter(may).min_by_key(|at| (self.entries[*at].lanes, *at))
         };
@@ -216,7 +244,8 @@ impl Book {
     fn indices(&self, now: Time) -> impl Iterator<Item = usize> + '_ {
         let may = move |entry: &Entry| !entry.is_refused && entry.not_before <= now;
         let all = self.entries.iter().enumerate().filter(move |(_, entry)| may(entry));
-        all.filter(|(_, entry)| self.lanes_to(entry.host) < MAX_LANES_PER_HOST).map(|(at, _)| at)
+        let most = |entry: &Entry| if entry.is_servent { 1 } else { MAX_LANES_PER_HOST };
+        all.filter(move |(_, entry)| self.lanes_to(entry.host) < most(entry)).map(|(at, _)| at)
     }
 
     fn lanes_to(&self, host: HostKey) -> usize {
@@ -252,6 +281,11 @@ impl Book {
         *count = count.saturating_sub(1);
         let (why, pause) = match end {
             End::Idle => return,
+            End::Held(why, pause) => {
+                entry.error = Some(why);
+                entry.not_before = now + pause.max(FIRST_PAUSE);
+                return;
+            }
             End::Unwanted => ("it sent wrong data".to_owned(), Some(LONGEST_PAUSE)),
             End::Failed(why) => (why, None),
             End::Busy(why, pause) => (why, pause),
@@ -267,7 +301,8 @@ impl Book {
         }
         entry.error = Some(why);
         let doubled = FIRST_PAUSE * 2u32.saturating_pow(entry.failures.min(10));
-        entry.not_before = now + pause.unwrap_or(Duration::ZERO).max(doubled.min(LONGEST_PAUSE));
+        let least = if entry.origin == Origin::Alternate { STRANGER_PAUSE } else { Duration::ZERO };
+        entry.not_before = now + pause.unwrap_or(least).max(doubled.min(LONGEST_PAUSE)).max(least);
         entry.failures += 1;
     }
 }

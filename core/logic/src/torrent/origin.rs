@@ -21,6 +21,10 @@ pub enum Origin {
     WebSeed,
     /// The user, who named a mirror: a source, not a peer.
     Mirror,
+    /// A servent of Gnutella that the link or a search names: a source, not a peer.
+    Servent,
+    /// A servent that another one names: a source, not a peer.
+    Alternate,
 }
 
 impl Origin {
@@ -36,6 +40,8 @@ impl Origin {
             Origin::Incoming => "incoming",
             Origin::WebSeed => "web_seed",
             Origin::Mirror => "mirror",
+            Origin::Servent => "servent",
+            Origin::Alternate => "alternate",
         }
     }
 }

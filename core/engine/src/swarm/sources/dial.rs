@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use playswarm_logic::sources::End;
 use playswarm_proto::AddressClass;
 use playswarm_proto::address_class::is_local_name;
+use playswarm_proto::gnutella::Target;
 use playswarm_proto::http_range::Conversation;
 use playswarm_proto::printable;
 use std::collections::BTreeSet;
@@ -40,6 +41,8 @@ pub(super) struct Wire {
     pub(super) rtt: Option<Duration>,
     /// Number of complete answers since it was idle.
     pub(super) answers: u32,
+    /// Whether the last answer had bytes of the file. A servent is asked for more only then.
+    pub(super) serves: bool,
     /// Scheme, host and port.
     server: (String, String, u16),
 }
@@ -100,6 +103,10 @@ pub(super) async fn dial(
 ) -> Result<Wire, End> {
     let server = server(url).ok_or_else(|| End::Useless("its URL has no host; check the address".to_owned()))?;
     let (targets, class) = targets(network, url, named_by, is_typed).await?;
+    if let (Some(_), [addr]) = (Target::of_url(url), &targets[..]) {
+        let many = |wait| End::Held("the servent was connected often of late".to_owned(), wait);
+        network.permit_servent(*addr).map_err(many)?;
+    }
     let connect = |addr: SocketAddr| async move {
         let failed = |e: &std::io::Error| format!("the server cannot be reached: {}", why_io(e));
         answered.permit(network, addr).await.map_err(|e| failed(&e))?;
@@ -126,6 +133,7 @@ pub(super) async fn dial(
         class: class.unwrap_or_else(|| AddressClass::of(addr.ip())),
         rtt: (!network.is_proxied()).then_some(took),
         answers: 0,
+        serves: false,
         server,
     })
 }

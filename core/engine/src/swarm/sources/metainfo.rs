@@ -7,6 +7,7 @@ use crate::discovery::web::{Got, NotGot, Terms, permissions};
 use crate::metainfo::{InfoHash, MAX_TORRENT_BYTES, Metainfo};
 use crate::swarm::driver::Swarm;
 use bytes::Bytes;
+use playswarm_proto::gnutella::Target;
 use playswarm_proto::{AddressClass, printable};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,9 @@ impl Swarm {
     /// them.
     pub(crate) async fn fetch_metainfo(self: Arc<Self>, servers: Vec<Url>, named_by: AddressClass) {
         let cancel = self.cancel.clone();
-        for url in servers.into_iter().take(MAX_SERVERS) {
+        // Servents have files, not torrents.
+        let servers = servers.into_iter().filter(|url| Target::of_url(url).is_none());
+        for url in servers.take(MAX_SERVERS) {
             if self.content().is_some() {
                 return;
             }

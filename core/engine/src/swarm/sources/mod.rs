@@ -1,12 +1,13 @@
-//! Sources over HTTP of a torrent: web seeds and mirrors (BEP 19).
+//! Sources over HTTP of a torrent: web seeds and mirrors (BEP 19), and servents of Gnutella.
 //!
 //! `playswarm_logic::sources` decides. Here are the task that dials when the book says so, the
 //! connections (`dial`), and the tasks that turn requests of the torrent into those of HTTP
-//! (`lane`). `metainfo` fetches the torrent file of a link.
+//! (`lane`, and `servent` for what servents do beyond HTTP). `metainfo` fetches the torrent file of a link.
 
 mod dial;
 mod lane;
 mod metainfo;
+mod servent;
 
 use crate::metainfo::{Metainfo, WebSeeds};
 use crate::status::SourceStatus;
@@ -16,11 +17,12 @@ use parking_lot::Mutex;
 use playswarm_logic::sources::{Book, Site, SourceKey, State};
 use playswarm_logic::torrent::{HostKey, Origin, Torrent};
 use playswarm_logic::{PeerKey, Time};
+use playswarm_proto::gnutella::ServentFields;
 use playswarm_proto::{AddressClass, printable};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use url::Url;
 
@@ -45,6 +47,8 @@ pub(super) struct Known {
     answered: dial::Answered,
     /// Bytes of blocks that came from it.
     downloaded: AtomicU64,
+    /// A wait that a servent asked for, until it gives something.
+    waiting: Mutex<Option<servent::Waiting>>,
 }
 
 impl Sources {
@@ -78,6 +82,13 @@ impl Sources {
         self.changed.notify_one();
     }
 
+    /// Adds the servents that a servent at an address of this class names.
+    fn learn(&self, known: &Known, fields: &ServentFields, class: AddressClass) {
+        if self.book.lock().add_alternates(known.key, &fields.alternates, class) {
+            self.changed.notify_one();
+        }
+    }
+
     /// Adds the web seeds of a torrent or a link, and the mirrors among them.
     pub(super) fn add_all(&self, seeds: &WebSeeds) {
         for seed in seeds {
@@ -101,6 +112,7 @@ impl Sources {
             lanes: Mutex::default(),
             answered: dial::Answered::default(),
             downloaded: AtomicU64::new(0),
+            waiting: Mutex::default(),
         };
         Some(self.known.lock().entry(key).or_insert_with(|| Arc::new(known())).clone())
     }
@@ -116,8 +128,20 @@ impl Sources {
                 let rates =
                     known.map(|known| known.lanes.lock().iter().filter_map(rate).fold(0.0, |all, one| all + one));
                 let is_banned = torrent.is_host_banned(now, entry.host);
-                let state = if is_banned { "banned" } else { entry.state(now).as_str() };
-                let waits = state == State::Waiting.as_str();
+                let waiting = known.map(|known| known.waiting.lock());
+                let waiting = waiting.as_deref().and_then(Option::as_ref);
+                let place = waiting.and_then(|waiting| waiting.place.as_ref());
+                let state = match entry.state(now) {
+                    _ if is_banned => "banned",
+                    State::Serving | State::Waiting | State::Standby if place.is_some() => "queued",
+                    state => state.as_str(),
+                };
+                let here = waiting.map(|waiting| waiting.until.saturating_duration_since(Instant::now()));
+                let pause = match state {
+                    "queued" => here,
+                    "waiting" => Some(entry.not_before.since(now)),
+                    _ => None,
+                };
                 SourceStatus {
                     url: printable::line(&printable::without_secrets(entry.url.as_str())).into_owned(),
                     origin: entry.origin.as_str(),
@@ -126,7 +150,10 @@ impl Sources {
                     lanes: entry.lanes(),
                     rate_bytes_per_s: rates.unwrap_or_default(),
                     downloaded_bytes: known.map_or(0, |known| known.downloaded.load(Ordering::Relaxed)),
-                    retry_s: waits.then(|| entry.not_before.since(now).as_secs_f64()),
+                    retry_s: pause.map(|pause| pause.as_secs_f64()),
+                    queue_position: place.and_then(|place| place.position),
+                    queue_length: place.and_then(|place| place.length),
+                    queue_eta_s: place.and_then(|place| place.eta_s),
                 }
             })
             .collect()

@@ -49,7 +49,7 @@ pub struct TorrentStatus {
     pub timelines: Vec<TimelineStatus>,
     /// Connected peers.
     pub peers: Vec<PeerStatus>,
-    /// Web seeds and mirrors, in the order in which they became known. Their connections are among the
+    /// Web seeds, mirrors and servents, in the order in which they became known. Their connections are among the
     /// peers too.
     pub sources: Vec<SourceStatus>,
     /// Trackers that are used, in the order of their tiers.

@@ -6,6 +6,7 @@ use crate::torrent::{HostKey, Origin};
 use playswarm_proto::AddressClass;
 use playswarm_proto::gnutella::Target;
 use playswarm_proto::metainfo::MAX_WEB_SEEDS;
+use playswarm_proto::{FileHashes, sha1};
 use std::net::SocketAddr;
 use std::time::Duration;
 use url::Url;
@@ -118,7 +119,7 @@ impl Entry {
     pub fn state(&self, now: Time) -> State {
         match () {
             () if self.lanes > 0 => State::Serving,
-            () if self.is_refused => State::Refused,
+            () if self.is_refused || (self.origin == Origin::Pushed && self.dialling == 0) => State::Refused,
             () if self.dialling > 0 => State::Dialling,
             () if self.not_before > now => State::Waiting,
             () => State::Standby,
@@ -168,6 +169,25 @@ impl Book {
             is_servent,
         });
         Some(SourceKey(self.entries.len() - 1))
+    }
+
+    /// Adds a servent that is said to have the file with this hash. `named_by` is the class of the address
+    /// that named it. `None` as for [`Book::add`], or if such a source must not name it.
+    pub fn add_servent(
+        &mut self,
+        servent: SocketAddr,
+        sha1: sha1::Digest,
+        named_by: AddressClass,
+    ) -> Option<SourceKey> {
+        let url = file_at(servent, sha1).filter(|_| may_use(servent, named_by, None))?;
+        self.add(url, named_by, Origin::Servent)
+    }
+
+    /// Adds a servent that came to us, and counts it as being dialled. It cannot be dialled again.
+    pub fn add_pushed(&mut self, servent: SocketAddr, sha1: sha1::Digest) -> Option<SourceKey> {
+        let key = self.add(file_at(servent, sha1)?, AddressClass::of(servent.ip()), Origin::Pushed)?;
+        self.entries[key.0].dialling = 1;
+        Some(key)
     }
 
     /// Adds the servents that a source names as having the same file. `named_by` is the class of the
@@ -242,7 +262,7 @@ impl Book {
 
     /// Returns the sources that may be dialled.
     fn indices(&self, now: Time) -> impl Iterator<Item = usize> + '_ {
-        let may = move |entry: &Entry| !entry.is_refused && entry.not_before <= now;
+        let may = move |entry: &Entry| !entry.is_refused && entry.not_before <= now && entry.origin != Origin::Pushed;
         let all = self.entries.iter().enumerate().filter(move |(_, entry)| may(entry));
         let most = |entry: &Entry| if entry.is_servent { 1 } else { MAX_LANES_PER_HOST };
         all.filter(move |(_, entry)| self.lanes_to(entry.host) < most(entry)).map(|(at, _)| at)
@@ -305,4 +325,11 @@ impl Book {
         entry.not_before = now + pause.unwrap_or(least).max(doubled.min(LONGEST_PAUSE)).max(least);
         entry.failures += 1;
     }
+}
+
+/// Returns the URL of the file with this hash at a servent.
+fn file_at(servent: SocketAddr, sha1: sha1::Digest) -> Option<Url> {
+    let mut hashes = FileHashes::default();
+    hashes.sha1 = Some(sha1);
+    Target::File(hashes).url(servent)
 }

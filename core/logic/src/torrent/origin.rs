@@ -25,6 +25,8 @@ pub enum Origin {
     Servent,
     /// A servent that another one names: a source, not a peer.
     Alternate,
+    /// A servent that came to us after a push: a source, not a peer.
+    Pushed,
 }
 
 impl Origin {
@@ -42,6 +44,7 @@ impl Origin {
             Origin::Mirror => "mirror",
             Origin::Servent => "servent",
             Origin::Alternate => "alternate",
+            Origin::Pushed => "pushed",
         }
     }
 }

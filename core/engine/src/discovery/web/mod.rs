@@ -254,6 +254,8 @@ impl Web {
     ) -> Result<(Response, AddressClass), NotGot> {
         let secure = url.scheme() == "https";
         let request = |client: &Client| match range {
+            // A request for bytes would take a place in the queue of a servent.
+            Some(range) if Target::of_url(url).is_some() => client.head(url.clone()).header(RANGE, range),
             Some(range) => client.get(url.clone()).header(RANGE, range),
             None => client.get(url.clone()),
         };
@@ -269,7 +271,8 @@ impl Web {
             }
             Some(addresses) => {
                 if let (Some(_), [addr]) = (Target::of_url(url), &addresses[..]) {
-                    let many = |wait: Duration| format!("the servent was asked often; try again in {} s", wait.as_secs());
+                    let many =
+                        |wait: Duration| format!("the servent was asked often; try again in {} s", wait.as_secs());
                     self.network.permit_servent(*addr).map_err(many)?;
                 }
                 let host = url.host_str().unwrap_or_default();

@@ -5,6 +5,7 @@
 
 use crate::discovery::web::{NotGot, Terms, addresses, literal, permissions, permitted, race};
 use crate::network::{Network, certificate_trouble};
+use crate::swarm::pushes::Given;
 use parking_lot::Mutex;
 use playswarm_logic::sources::End;
 use playswarm_proto::AddressClass;
@@ -48,6 +49,20 @@ pub(super) struct Wire {
 }
 
 impl Wire {
+    /// Returns the connection that the servent of a URL made to us.
+    pub(super) fn given(given: Given, url: &Url) -> Option<Wire> {
+        Some(Wire {
+            class: AddressClass::of(given.remote.ip()),
+            io: Box::new(given.stream),
+            talk: Conversation::new(),
+            addr: given.remote,
+            rtt: None,
+            answers: 0,
+            serves: false,
+            server: server(url)?,
+        })
+    }
+
     /// Returns whether it leads to the server of a URL.
     pub(super) fn leads_to(&self, url: &Url) -> bool {
         server(url).is_some_and(|server| server == self.server)

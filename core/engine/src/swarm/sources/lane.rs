@@ -10,27 +10,24 @@ use crate::swarm::links::Orders;
 use bytes::BytesMut;
 use playswarm_logic::PeerKey;
 use playswarm_logic::picker::Manner;
-use playswarm_logic::sources::{After, End, Gets, Lost, Rest, servent};
-use playswarm_logic::torrent::{Admission, Disconnect, Input, Source};
+use playswarm_logic::sources::{End, Gets, servent};
+use playswarm_logic::torrent::{Admission, Disconnect, Input, Origin, Source};
 use playswarm_proto::gnutella::ServentFields;
-use playswarm_proto::http_range::{Event, Refusal, Remedy, RequestId};
+use playswarm_proto::http_range::Event;
 use playswarm_proto::printable;
 use playswarm_proto::wire::Message;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Manner in which a server is asked at first: with eight requests under way.
 const PIPELINED: Manner = Manner::Ranges { depth: 8, least_bytes: 32 << 10, most_bytes: MOST_BYTES };
 /// Manner for a server that closes the connection after an answer. Fewer requests are fewer
 /// connections.
-const ONE_BY_ONE: Manner = Manner::Ranges { depth: 1, least_bytes: 1 << 20, most_bytes: MOST_BYTES };
+pub(super) const ONE_BY_ONE: Manner = Manner::Ranges { depth: 1, least_bytes: 1 << 20, most_bytes: MOST_BYTES };
 /// Most bytes of one request.
 const MOST_BYTES: u32 = 4 << 20;
-/// Number of answers within which a server that closes a connection does so by intention. Others
-/// end it after a hundred requests or more.
-const FEW_ANSWERS: u32 = 8;
 /// Time over which the rate of a server is judged while it owes bytes.
 const JUDGED: Duration = Duration::from_secs(20);
 /// Least bytes that must come in that time, 1 KiB a second.
@@ -41,9 +38,9 @@ const IDLE: Duration = Duration::from_secs(60);
 const STUCK: Duration = Duration::from_secs(20);
 /// Number of times in a row that a connection may break, or an answer end, before it gave
 /// [`FEW_BYTES`].
-const MAX_BREAKS: u32 = 2;
+pub(super) const MAX_BREAKS: u32 = 2;
 /// Fewest bytes for which a request is worth its round trip.
-const FEW_BYTES: u64 = 16 << 10;
+pub(super) const FEW_BYTES: u64 = 16 << 10;
 /// Most bytes read at once.
 const READ_BYTES: usize = 256 << 10;
 
@@ -51,23 +48,23 @@ const READ_BYTES: usize = 256 << 10;
 pub(super) struct Lane {
     pub(super) swarm: Arc<Swarm>,
     pub(super) known: Arc<Known>,
-    key: PeerKey,
+    pub(super) key: PeerKey,
     orders: Orders,
     pub(super) gets: Gets,
     pub(super) wire: Option<Wire>,
-    manner: Manner,
+    pub(super) manner: Manner,
     /// Whether the source is a servent.
-    is_servent: bool,
+    pub(super) is_servent: bool,
     /// What the servent said in the head of its last answer.
     pub(super) fields: ServentFields,
     /// Time until which the servent makes us wait over a connection that is kept.
     pub(super) held: Option<Instant>,
     /// Number of times in a row that the connection broke, or an answer ended, after few bytes.
-    breaks: u32,
+    pub(super) breaks: u32,
     /// Bytes of the file that came with this answer.
-    came: u64,
+    pub(super) came: u64,
     /// Time for which the server owed bytes, and the bytes of the file that came meanwhile.
-    owed: (Duration, u64),
+    pub(super) owed: (Duration, u64),
     /// Messages for the torrent.
     pub(super) said: Vec<Message>,
     input: BytesMut,
@@ -88,7 +85,11 @@ impl Lane {
         };
         let manner = if is_servent { servent::PIPELINED } else { PIPELINED };
         let is_typed = swarm.sources.is_typed(&known, &url);
-        let wire = dial(swarm.shared.network(), &url, named_by, is_typed, &known.answered).await?;
+        let given = swarm.sources.given.lock().remove(&known.key).and_then(|given| Wire::given(given, &url));
+        let wire = match given {
+            Some(wire) => wire,
+            None => dial(swarm.shared.network(), &url, named_by, is_typed, &known.answered).await?,
+        };
         let source = Source {
             host: known.host,
             origin: swarm.sources.origin(known.key),
@@ -279,6 +280,9 @@ impl Lane {
                 }
                 // Another server, after this one has answered.
                 Some(_) if self.gets.is_waiting() => break,
+                _ if self.swarm.sources.origin(self.known.key) == Origin::Pushed => {
+                    return Err(End::Useless("the servent closed the connection that it made to us".to_owned()));
+                }
                 _ => {
                     let is_typed = self.swarm.sources.is_typed(&self.known, request.url());
                     self.wire = None;
@@ -334,139 +338,8 @@ impl Lane {
         heard.and(self.say(progress).await)
     }
 
-    fn event(&mut self, event: Event, failure: Option<&str>) -> Result<(), End> {
-        match event {
-            Event::Accepted { request, bytes, .. } => {
-                self.note_answer();
-                self.came = 0;
-                if self.is_servent {
-                    self.accepted_by_servent()?;
-                }
-                self.wire.iter_mut().for_each(|wire| wire.serves = true);
-                self.gets.accepted(request, &bytes, &mut self.said);
-                Ok(())
-            }
-            Event::Data { request, bytes, .. } => {
-                let length = bytes.len() as u64;
-                (self.came, self.owed.1) = (self.came + length, self.owed.1 + length);
-                if self.came >= FEW_BYTES {
-                    self.breaks = 0;
-                }
-                if let Some(file) = self.gets.file_of(request) {
-                    self.known.site.lock().served(file);
-                }
-                match self.gets.data(request, bytes, &mut self.said) {
-                    Rest::More => Ok(()),
-                    Rest::Unwanted => {
-                        self.begin_anew();
-                        Ok(())
-                    }
-                }
-            }
-            Event::End { request } => {
-                if let Some(wire) = &mut self.wire {
-                    wire.answers += 1;
-                }
-                if !self.gets.ended(request, Lost::Again, &mut self.said) {
-                    return self.short();
-                }
-                self.breaks = 0;
-                Ok(())
-            }
-            Event::Refused { request, refusal } => self.refused(request, &refusal),
-            Event::Closed { unanswered } => self.closed(unanswered.is_empty(), failure),
-        }
-    }
-
-    /// Notes that a web server answers where the connection leads.
-    fn note_answer(&self) {
-        self.wire.iter().for_each(|wire| self.known.answered.note(wire.addr));
-    }
-
-    /// Handles the end of the connection.
-    fn closed(&mut self, is_answered: bool, failure: Option<&str>) -> Result<(), End> {
-        let answers = self.wire.as_ref().map_or(0, |wire| wire.answers);
-        if is_answered {
-            self.begin_anew();
-            return Ok(());
-        }
-        if answers == 0 {
-            return self.broke(failure.unwrap_or("the server closed the connection without an answer"));
-        }
-        if answers < FEW_ANSWERS {
-            self.ask_one_by_one();
-        }
-        self.begin_anew();
-        Ok(())
-    }
-
-    fn ask_one_by_one(&mut self) {
-        let manner = if self.is_servent { servent::ONE_BY_ONE } else { ONE_BY_ONE };
-        if self.manner != manner {
-            self.manner = manner;
-            self.swarm.tell(Input::SourceManner(self.key, manner));
-        }
-    }
-
-    /// Handles a complete answer with fewer bytes than requested: some servers limit ranges. The rest
-    /// is requested over the same connection.
-    fn short(&mut self) -> Result<(), End> {
-        if self.came < FEW_BYTES {
-            self.breaks += 1;
-        }
-        if self.breaks > MAX_BREAKS {
-            let why = "the server sends only the first bytes of what is requested; others are asked";
-            return Err(End::Failed(why.to_owned()));
-        }
-        Ok(())
-    }
-
-    /// Handles an answer that is of no use.
-    fn refused(&mut self, request: RequestId, refusal: &Refusal) -> Result<(), End> {
-        if self.is_servent && self.refused_by_servent(request, refusal)? {
-            return Ok(());
-        }
-        let why = refusal.to_string();
-        match refusal.remedy() {
-            Remedy::Wait(after) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                return Err(End::Busy(why, after.map(|after| after.wait(now))));
-            }
-            Remedy::Reconnect => return self.broke(&why),
-            Remedy::Follow(_) => self.note_answer(),
-            Remedy::GiveUp => {}
-        }
-        let class = self.wire.as_ref().map(|wire| wire.class);
-        let (Some(file), Some(class)) = (self.gets.file_of(request), class) else { return self.broke(&why) };
-        let after = self.known.site.lock().refused(file, refusal, class);
-        match after {
-            After::Again => {}
-            After::Useless if matches!(refusal, Refusal::Moved { .. }) => {
-                return Err(End::Useless(Refusal::TooManyRedirects.to_string()));
-            }
-            After::Useless => return Err(End::Useless(why)),
-            After::Lacks => {
-                let bits = self.known.site.lock().bits();
-                self.said.extend(bits.map(|bits| Message::Bitfield(bits.as_bytes().to_vec().into())));
-                self.swarm.sources.book.lock().lacks(self.known.key, why);
-            }
-        }
-        self.begin_anew();
-        Ok(())
-    }
-
-    /// Notes that the connection broke. It is opened again, unless that was of no use before.
-    fn broke(&mut self, why: &str) -> Result<(), End> {
-        self.breaks += 1;
-        if self.breaks > MAX_BREAKS {
-            return Err(End::Failed(why.to_owned()));
-        }
-        self.begin_anew();
-        Ok(())
-    }
-
     /// Closes the connection. What is missing is requested over the next one.
-    fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         self.wire = None;
         self.gets.reset(&self.known.site.lock(), &mut self.said);
     }

@@ -2,8 +2,9 @@
 //!
 //! `playswarm_logic::sources` decides. Here are the task that dials when the book says so, the
 //! connections (`dial`), and the tasks that turn requests of the torrent into those of HTTP
-//! (`lane`, and `servent` for what servents do beyond HTTP). `metainfo` fetches the torrent file of a link.
+//! (`lane`; what the answers mean is in `answers`, and in `servent` for those of servents). `metainfo` fetches the torrent file of a link.
 
+mod answers;
 mod dial;
 mod lane;
 mod metainfo;
@@ -12,14 +13,16 @@ mod servent;
 use crate::metainfo::{Metainfo, WebSeeds};
 use crate::status::SourceStatus;
 use crate::swarm::driver::Swarm;
+use crate::swarm::pushes::{Expected, Given};
 use lane::Lane;
 use parking_lot::Mutex;
-use playswarm_logic::sources::{Book, Site, SourceKey, State};
+use playswarm_logic::sources::{Book, Entry, Site, SourceKey, State};
 use playswarm_logic::torrent::{HostKey, Origin, Torrent};
 use playswarm_logic::{PeerKey, Time};
-use playswarm_proto::gnutella::ServentFields;
-use playswarm_proto::{AddressClass, printable};
+use playswarm_proto::gnutella::{Guid, ServentFields};
+use playswarm_proto::{AddressClass, printable, sha1};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -34,6 +37,8 @@ const LOOK: Duration = Duration::from_millis(250);
 pub(super) struct Sources {
     book: Mutex<Book>,
     known: Mutex<BTreeMap<SourceKey, Arc<Known>>>,
+    /// Connections that servents made to us, until a lane takes them.
+    given: Mutex<BTreeMap<SourceKey, Given>>,
     /// Wakes the task that dials.
     changed: Notify,
 }
@@ -103,7 +108,11 @@ impl Sources {
     fn next(&self, torrent: &Arc<Metainfo>, now: Time, is_short: bool) -> Option<Arc<Known>> {
         let mut book = self.book.lock();
         let key = book.next(now, is_short)?;
-        let entry = book.get(key)?;
+        self.known(torrent, key, book.get(key)?)
+    }
+
+    /// Returns a source, as its lanes share it.
+    fn known(&self, torrent: &Arc<Metainfo>, key: SourceKey, entry: &Entry) -> Option<Arc<Known>> {
         let site = || Site::new(torrent.clone(), entry.url.clone(), entry.named_by);
         let known = || Known {
             key,
@@ -164,6 +173,41 @@ impl Swarm {
     /// Adds a source that the user names.
     pub(crate) fn add_source(&self, url: Url) {
         self.sources.add_mirror(url);
+    }
+
+    /// Adds a servent that strangers say has the torrent's only file.
+    pub(crate) fn add_servent(&self, servent: SocketAddr, sha1: sha1::Digest) {
+        self.sources.book.lock().add_servent(servent, sha1, AddressClass::Global);
+        self.sources.changed.notify_one();
+    }
+
+    /// Awaits that a servent connects to us, and takes the torrent's only file from it. Call it before
+    /// the push is sent. Returns false if none is to be sent.
+    pub(crate) fn expect_push(&self, servent: Guid, sha1: sha1::Digest) -> bool {
+        let expected = self.transport.pushes.expect(servent);
+        let is_new = expected.is_some();
+        if let Some(expected) = expected {
+            self.spawn_with((expected, sha1), Swarm::take_push);
+        }
+        is_new
+    }
+
+    async fn take_push(self: Arc<Self>, (mut expected, sha1): (Expected, sha1::Digest)) {
+        let cancel = self.cancel.clone();
+        let given = tokio::select! {
+            () = cancel.cancelled() => None,
+            given = expected.connection() => given,
+        };
+        let (Some(given), Some(content)) = (given, self.content()) else { return };
+        let known = {
+            let mut book = self.sources.book.lock();
+            let Some(key) = book.add_pushed(given.remote, sha1) else { return };
+            self.sources.given.lock().insert(key, given);
+            book.get(key).and_then(|entry| self.sources.known(&content.torrent, key, entry))
+        };
+        if let Some(known) = known {
+            self.run_lane(known).await;
+        }
     }
 
     /// Dials sources until the swarm is closed.

@@ -235,8 +235,8 @@ fn traffic(status: &TorrentStatus) -> String {
     )
 }
 
-/// Returns the number of web seeds and mirrors that serve, with their rate, and the last failure of
-/// the others. Empty if there are none.
+/// Returns the number of web seeds, mirrors and servents that serve, with their rate, the best place in
+/// the queues of others, and the last failure. Empty if there are none.
 fn sources(status: &TorrentStatus) -> String {
     if status.sources.is_empty() {
         return String::new();
@@ -247,7 +247,9 @@ fn sources(status: &TorrentStatus) -> String {
     let failed =
         failed.and_then(|s| Some(format!("; {}: {}", printable::line(&s.url), printable::line(s.message.as_ref()?))));
     let all = status.sources.len();
-    format!(", {serving} of {all} web sources serving ({}){}", rate(total), failed.unwrap_or_default())
+    let place = status.sources.iter().filter_map(|s| s.queue_position).min();
+    let place = place.map(|place| format!(", place {place} in a queue")).unwrap_or_default();
+    format!(", {serving} of {all} web sources serving ({}){place}{}", rate(total), failed.unwrap_or_default())
 }
 
 /// Returns how many of the peers are viewers just ahead of this one, and how much they delivered.
@@ -455,8 +457,11 @@ pub(crate) mod tests {
         s.sources = vec![source.clone()];
         assert!(traffic(&s).ends_with("3 more known), 1 of 1 web sources serving (1.0 KiB/s)"), "{}", traffic(&s));
         (source.state, source.message, source.rate_bytes_per_s) = ("refused", Some("it is gone".into()), 0.0);
-        s.sources.push(source);
+        s.sources.push(source.clone());
         assert!(traffic(&s).ends_with("1 of 2 web sources serving (1.0 KiB/s); http://h.example/f: it is gone"));
+        (source.state, source.message, source.queue_position) = ("queued", None, Some(3));
+        s.sources[1] = source;
+        assert!(traffic(&s).ends_with("1 of 2 web sources serving (1.0 KiB/s), place 3 in a queue"), "{}", traffic(&s));
         s.sources.clear();
         assert_eq!(ahead(&s), "no reader");
         s.readers = vec![reader(0, false)];

@@ -49,7 +49,7 @@ pub struct TorrentStatus {
     pub timelines: Vec<TimelineStatus>,
     /// Connected peers.
     pub peers: Vec<PeerStatus>,
-    /// Web seeds and mirrors, in the order in which they became known. Their connections are among the
+    /// Web seeds, mirrors and servents, in the order in which they became known. Their connections are among the
     /// peers too.
     pub sources: Vec<SourceStatus>,
     /// Trackers that are used, in the order of their tiers.
@@ -321,16 +321,17 @@ impl Default for PeerStatus {
     }
 }
 
-/// A web seed or mirror.
+/// A web seed, mirror or servent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SourceStatus {
     /// URL without any key.
     pub url: String,
-    /// How it came to be known: `web_seed` by the torrent or the link, `mirror` by the user.
+    /// How it came to be known: `web_seed` by the torrent or the link, `mirror` by the user, `servent` by
+    /// a link or a search of Gnutella, `alternate` by another servent.
     pub origin: &'static str,
-    /// State: `standby` while it is not needed, `dialling`, `serving`, `waiting` after a failure,
-    /// `refused` if it is of no use, or `banned` because it sent wrong data.
+    /// State: `standby` while it is not needed, `dialling`, `serving`, `queued` in the queue of a servent,
+    /// `waiting` after a failure, `refused` if it is of no use, or `banned` because it sent wrong data.
     pub state: &'static str,
     /// The last failure, as a sentence with a remedy.
     pub message: Option<String>,
@@ -340,8 +341,14 @@ pub struct SourceStatus {
     pub rate_bytes_per_s: f64,
     /// Payload received from it, in bytes.
     pub downloaded_bytes: u64,
-    /// Seconds until the next attempt, while it is `waiting`.
+    /// Seconds until the next attempt, while it is `waiting` or `queued`.
     pub retry_s: Option<f64>,
+    /// Place in the queue of a servent, from 1 on.
+    pub queue_position: Option<u64>,
+    /// Length of that queue.
+    pub queue_length: Option<u64>,
+    /// Wait that the servent expects, in seconds.
+    pub queue_eta_s: Option<u64>,
 }
 
 /// Describes the source's state in a line without its URL.
@@ -350,6 +357,9 @@ impl fmt::Display for SourceStatus {
         f.write_str(self.state)?;
         if self.state == "serving" {
             write!(f, ", {:.0} kB/s", self.rate_bytes_per_s / 1000.0)?;
+        }
+        if let (Some(position), Some(length)) = (self.queue_position, self.queue_length) {
+            write!(f, ", place {position} of {length}")?;
         }
         if let Some(wait) = self.retry_s {
             write!(f, ", again in {wait:.0} s")?;

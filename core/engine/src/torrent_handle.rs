@@ -15,6 +15,8 @@ use crate::swarm::survey::SlotCount;
 use crate::timeline::{self, Timelines};
 use playswarm_media::{Container, SeekPoint, Timeline};
 use playswarm_proto::PeerAddress;
+use playswarm_proto::gnutella::Guid;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -355,6 +357,19 @@ impl TorrentHandle {
     pub fn add_source(&self, url: &str) -> Result<()> {
         self.inner.swarm.add_source(mirror(url)?);
         Ok(())
+    }
+
+    /// Adds a servent of Gnutella that has the torrent's only file, as a search found it. `sha1` is the
+    /// hash of the file. Addresses of local networks are not used, as a stranger named them.
+    pub fn add_servent(&self, servent: SocketAddr, sha1: [u8; 20]) {
+        self.inner.swarm.add_servent(servent, sha1);
+    }
+
+    /// Awaits for 20 seconds that a servent of Gnutella with this identifier connects to our port, and takes
+    /// the torrent's only file from it. Send the push after this call. Returns false if none is to be
+    /// sent: the servent is awaited already, or eight are.
+    pub fn expect_push(&self, servent: [u8; 16], sha1: [u8; 20]) -> bool {
+        self.inner.swarm.expect_push(Guid(servent), sha1)
     }
 
     /// Checks that the file can still be read. One that a hash names may prove wrong once all of it is

@@ -8,8 +8,8 @@ use crate::Time;
 use crate::token_bucket::TokenBucket;
 use playswarm_proto::AddressClass;
 use playswarm_proto::address_class::{is_stand_in, network};
-use std::collections::HashMap;
-use std::net::IpAddr;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Dials a second, and at once, of all addresses: a fifth of what home routers track as new connections.
@@ -62,6 +62,39 @@ impl DialBudget {
     }
 }
 
+/// Most connections to one servent of Gnutella within [`SERVENT_TIME`]. gtk-gnutella bans addresses that
+/// make more than five in a minute.
+const SERVENT_DIALS: usize = 4;
+/// The minute, and the longest wait between the permission and the dial.
+const SERVENT_TIME: Duration = Duration::from_secs(60 + LONGEST_WAIT.as_secs());
+
+/// The connections to servents of late.
+#[derive(Debug, Default)]
+pub struct ServentDials(HashMap<SocketAddr, VecDeque<Time>>);
+
+impl ServentDials {
+    /// Takes a dial of a servent.
+    ///
+    /// # Errors
+    ///
+    /// The time to wait, if there were too many.
+    pub fn take(&mut self, now: Time, to: SocketAddr) -> Result<(), Duration> {
+        let is_old = |dial: &Time| now.since(*dial) >= SERVENT_TIME;
+        self.0.retain(|_, dials| !dials.back().is_none_or(is_old));
+        let dials = self.0.entry(to).or_default();
+        while dials.front().is_some_and(is_old) {
+            dials.pop_front();
+        }
+        match dials.front().filter(|_| dials.len() >= SERVENT_DIALS) {
+            Some(first) => Err(SERVENT_TIME - now.since(*first)),
+            None => {
+                dials.push_back(now);
+                Ok(())
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +129,19 @@ mod tests {
         assert!(waits[..100].iter().all(|wait| *wait == Some(Duration::ZERO)));
         assert_eq!(waits[119], Some(Duration::from_secs(1)));
         assert!(waits[100 + 201..].iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_servent_is_dialled_four_times_in_a_minute() {
+        let mut dials = ServentDials::default();
+        let (one, other) = (SocketAddr::new(ip(1), 6346), SocketAddr::new(ip(1), 6347));
+        assert!((0..4).all(|n| dials.take(at(f64::from(n)), one).is_ok()));
+        assert_eq!(dials.take(at(10.0), one), Err(Duration::from_secs(60)));
+        assert_eq!(dials.take(at(10.0), other), Ok(()), "it is another servent");
+        assert_eq!(dials.take(at(69.9), one).map_err(|wait| wait.as_secs_f64() < 0.2), Err(true));
+        assert_eq!((dials.take(at(70.0), one), dials.take(at(70.1), one).is_err()), (Ok(()), true));
+        assert_eq!(dials.take(at(1000.0), other), Ok(()));
+        assert_eq!(dials.0.len(), 1, "old ones are forgotten");
     }
 
     #[test]

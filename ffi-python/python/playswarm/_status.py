@@ -221,15 +221,17 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """A web seed or mirror."""
+    """A web seed, mirror or servent."""
 
     url: str
     """URL without a possible key."""
     origin: str
-    """``web_seed`` if the torrent or the link names it, ``mirror`` if the user does."""
+    """``web_seed`` if the torrent or the link names it, ``mirror`` if the user does, ``servent`` if it is one
+    of Gnutella, ``alternate`` if another servent names it.
+    """
     state: str
-    """``standby``, ``dialling``, ``serving``, ``waiting`` after a failure, ``refused`` if it is of no
-    use, or ``banned`` because it sent wrong data.
+    """``standby``, ``dialling``, ``serving``, ``queued`` at a servent, ``waiting`` after a failure,
+    ``refused`` if it is of no use, or ``banned`` because it sent wrong data.
     """
     message: str | None
     """The last failure, as a sentence."""
@@ -240,6 +242,12 @@ class SourceStatus:
     downloaded_bytes: int
     retry_s: float | None
     """Seconds until the next attempt."""
+    queue_position: int | None
+    """Place in the queue of a servent, from 1 on."""
+    queue_length: int | None
+    """Length of that queue."""
+    queue_eta_s: int | None
+    """Wait that the servent expects, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,12 @@ async fn ask(web: &Web, server: &WebSeed, wants_tree: bool, found: &mut Found) -
     let headers = response.headers().clone();
     let status = response.status();
     drop(response);
+    // A servent names its tree also while it makes us wait for the file.
+    let place = if wants_tree { tree_at(&headers, &url) } else { None };
+    if let Some(at) = place {
+        // A server without a tree still has the file.
+        found.tree = tree(web, at, from).await.ok().flatten();
+    }
     if !status.is_success() {
         return Err(format!("the server answered {status}").into());
     }
@@ -78,10 +84,6 @@ async fn ask(web: &Web, server: &WebSeed, wants_tree: bool, found: &mut Found) -
     }
     check_kind(&server.url, &headers)?;
     found.length = length(status, &headers);
-    if wants_tree && let Some(at) = tree_at(&headers, &url) {
-        // A server without a tree still has the file.
-        found.tree = tree(web, at, from).await.ok().flatten();
-    }
     match found.length {
         Some(_) => Ok(()),
         None => Err("the server does not say how long the file is".to_owned().into()),

@@ -24,7 +24,7 @@ use chosen::Chosen;
 use librqbit_utp::BindDevice;
 use parking_lot::Mutex;
 use playswarm_logic::Time;
-use playswarm_logic::dial_budget::DialBudget;
+use playswarm_logic::dial_budget::{DialBudget, ServentDials};
 use playswarm_proto::Blocklist;
 use playswarm_proto::blocklist::MAX_BLOCKLIST_BYTES;
 use proxy::Proxy;
@@ -33,7 +33,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 /// The network policy of a session.
@@ -43,6 +43,7 @@ pub(crate) struct Network {
     proxy: Option<Proxy>,
     blocklist: Option<Blocklist>,
     budget: Mutex<DialBudget>,
+    servents: Mutex<ServentDials>,
     epoch: Instant,
     tls: tls::Tls,
 }
@@ -67,6 +68,7 @@ impl Network {
             proxy: config.proxy.clone().map(Proxy::new),
             blocklist,
             budget: Mutex::default(),
+            servents: Mutex::default(),
             epoch: Instant::now(),
             tls: tls::Tls::default(),
         };
@@ -89,6 +91,7 @@ impl Network {
             proxy: None,
             blocklist: None,
             budget,
+            servents: Mutex::default(),
             epoch: Instant::now(),
             tls: tls::Tls::default(),
         })
@@ -182,6 +185,16 @@ impl Network {
             tokio::time::sleep(wait).await;
         }
         Ok(())
+    }
+
+    /// Permits a connection to a servent of Gnutella, which bans addresses that make many. It is
+    /// permitted beside [`Network::permit_dial`].
+    ///
+    /// # Errors
+    ///
+    /// The time to wait, if there were too many of late.
+    pub(crate) fn permit_servent(&self, to: SocketAddr) -> std::result::Result<(), Duration> {
+        self.servents.lock().take(Time::ZERO + self.epoch.elapsed(), to)
     }
 
     /// Connects to an address over TCP, through the proxy if there is one. It must have been

@@ -14,6 +14,7 @@ pub(crate) mod listen;
 pub(crate) mod named;
 mod opening;
 mod pieces;
+mod pushes;
 pub(crate) mod rates;
 pub(crate) mod readers;
 mod receive;

@@ -13,6 +13,7 @@ use crate::swarm::handshake::{HandshakeError, random_peer_id};
 use crate::swarm::link::Words;
 use crate::swarm::link::{Link, Raw, Via};
 use crate::swarm::listen::Listener;
+use crate::swarm::pushes::Pushes;
 use crate::swarm::sockets::{Place, Sockets};
 use librqbit_utp::{BindDevice, SocketOpts, UtpSocketUdp, UtpSocketUdpOpts, UtpStream};
 use playswarm_proto::handshake::PeerId;
@@ -118,6 +119,8 @@ pub(crate) struct Transport {
     pub(crate) network: Arc<Network>,
     /// Places for connections over TCP.
     pub(crate) sockets: Sockets,
+    /// Servents of Gnutella that are asked to connect to us.
+    pub(crate) pushes: Arc<Pushes>,
     /// Ends the accept loop and uTP's own tasks.
     pub(crate) cancel: CancellationToken,
     _cancel_on_drop: DropGuard,
@@ -180,6 +183,7 @@ impl Transport {
             limits,
             network,
             sockets: Sockets::new(),
+            pushes: Arc::default(),
             _cancel_on_drop: cancel.clone().drop_guard(),
             cancel,
         })

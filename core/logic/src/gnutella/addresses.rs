@@ -9,7 +9,7 @@ const SERVICE_PORTS: [u16; 7] = [1900, 3306, 5432, 6379, 6667, 11211, 27017];
 
 /// Whether an address that a source of this class names is used. `ours` is that at which strangers
 /// reach us.
-pub(super) fn may_use(address: SocketAddr, source: AddressClass, ours: Option<SocketAddrV4>) -> bool {
+pub(crate) fn may_use(address: SocketAddr, source: AddressClass, ours: Option<SocketAddrV4>) -> bool {
     is_acceptable(address, source) && !SERVICE_PORTS.contains(&address.port()) && ours.map(Into::into) != Some(address)
 }
 

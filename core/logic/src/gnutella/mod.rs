@@ -25,7 +25,7 @@ pub use search::MAX_SEARCHES;
 use crate::Time;
 use crate::rng::Rng;
 use crate::token_bucket::TokenBucket;
-use addresses::may_use;
+pub(crate) use addresses::may_use;
 use bootstrap::{Ask, Bootstrap};
 use hosts::Hosts;
 use links::{Link, Shared};

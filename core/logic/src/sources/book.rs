@@ -1,17 +1,23 @@
 //! The sources of a torrent: which one is dialled when, and what became of it.
 
+use crate::gnutella::may_use;
 use crate::torrent::{HostKey, Origin};
 use crate::{Range, Time};
 use playswarm_proto::AddressClass;
+use playswarm_proto::gnutella::Target;
 use playswarm_proto::metainfo::MAX_WEB_SEEDS;
+use playswarm_proto::{FileHashes, sha1};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::time::Duration;
 use url::Url;
 
-/// Most sources of a torrent; the rest is ignored.
+/// Most sources of a torrent that links, torrents and the user name; the rest is ignored.
 pub const MAX_SOURCES: usize = 2 * MAX_WEB_SEEDS;
+/// Most servents of a torrent that other servents name; the rest is ignored.
+pub const MAX_ALTERNATES: usize = 200;
 /// Most lanes of a torrent.
-const MAX_LANES: usize = 16;
+const MAX_LANES: usize = 24;
 /// Most lanes to one host, as browsers open. Servers often refuse more.
 const MAX_LANES_PER_HOST: usize = 4;
 /// Pause between two lanes that are opened because too little comes. A lane needs it to show what it
@@ -32,6 +38,8 @@ const FEWER_FOR: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Pause after a servent failed that another one named: strangers could name a victim.
+const STRANGER_PAUSE: Duration = Duration::from_secs(600);
 
 /// Tuning of the sources over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +111,8 @@ pub enum End {
     Failed(String),
     /// It is busy, for as long as it says.
     Busy(String, Option<Duration>),
+    /// It makes us wait for this time, as servents with a queue do. It is not a failure.
+    Held(String, Duration),
     /// It is of no use.
     Useless(String),
 }
@@ -114,7 +124,8 @@ pub struct Entry {
     pub url: Url,
     /// Class of the address that named the URL.
     pub named_by: AddressClass,
-    /// How it came to be known: [`Origin::WebSeed`] or [`Origin::Mirror`].
+    /// How it came to be known: [`Origin::WebSeed`], [`Origin::Mirror`],
+    /// [`Origin::Servent`] or [`Origin::Alternate`].
     pub origin: Origin,
     /// The host.
     pub host: HostKey,
@@ -135,6 +146,8 @@ pub struct Entry {
     /// Rate before the last lane joined, in bytes per second.
     before: f64,
     failures: u32,
+    /// Whether it is a servent of Gnutella, which takes one connection.
+    is_servent: bool,
 }
 
 impl Entry {
@@ -147,7 +160,7 @@ impl Entry {
     pub fn state(&self, now: Time) -> State {
         match () {
             () if self.lanes > 0 => State::Serving,
-            () if self.is_refused => State::Refused,
+            () if self.is_refused || (self.origin == Origin::Pushed && self.dialling == 0) => State::Refused,
             () if self.dialling > 0 => State::Dialling,
             () if self.not_before > now => State::Waiting,
             () => State::Standby,
@@ -207,10 +220,15 @@ impl Book {
     /// Adds a source. `None` if it is known already, or there are [`MAX_SOURCES`].
     pub fn add(&mut self, url: Url, named_by: AddressClass, origin: Origin) -> Option<SourceKey> {
         let is_known = self.entries.iter().any(|entry| entry.url == url);
-        if is_known || self.entries.len() >= MAX_SOURCES {
+        let is_alternate = |origin: Origin| origin == Origin::Alternate;
+        let most = if is_alternate(origin) { MAX_ALTERNATES } else { MAX_SOURCES };
+        let same = self.entries.iter().filter(|entry| is_alternate(entry.origin) == is_alternate(origin));
+        if is_known || same.count() >= most {
             return None;
         }
         let host = self.host(&url);
+        let is_servent = Target::of_url(&url).is_some();
+        let origin = if is_servent && origin == Origin::WebSeed { Origin::Servent } else { origin };
         self.entries.push(Entry {
             url,
             named_by,
@@ -226,8 +244,38 @@ impl Book {
             judged: (Time::ZERO, 0),
             before: 0.0,
             failures: 0,
+            is_servent,
         });
         Some(SourceKey(self.entries.len() - 1))
+    }
+
+    /// Adds a servent that is said to have the file with this hash. `named_by` is the class of the address
+    /// that named it. `None` as for [`Book::add`], or if such a source must not name it.
+    pub fn add_servent(
+        &mut self,
+        servent: SocketAddr,
+        sha1: sha1::Digest,
+        named_by: AddressClass,
+    ) -> Option<SourceKey> {
+        let url = file_at(servent, sha1).filter(|_| may_use(servent, named_by, None))?;
+        self.add(url, named_by, Origin::Servent)
+    }
+
+    /// Adds a servent that came to us, and counts it as being dialled. It cannot be dialled again.
+    pub fn add_pushed(&mut self, servent: SocketAddr, sha1: sha1::Digest) -> Option<SourceKey> {
+        let key = self.add(file_at(servent, sha1)?, AddressClass::of(servent.ip()), Origin::Pushed)?;
+        self.entries[key.0].dialling = 1;
+        Some(key)
+    }
+
+    /// Adds the servents that a source names as having the same file. `named_by` is the class of the
+    /// source's address. Returns whether any of them is new.
+    pub fn add_alternates(&mut self, key: SourceKey, named: &[SocketAddr], named_by: AddressClass) -> bool {
+        let Some(target) = self.get(key).and_then(|entry| Target::of_url(&entry.url)) else { return false };
+        let usable = named.iter().filter(|addr| may_use(**addr, named_by, None));
+        let urls: Vec<Url> = usable.filter_map(|addr| target.url(*addr)).collect();
+        let added = urls.into_iter().filter_map(|url| self.add(url, named_by, Origin::Alternate));
+        added.count() > 0
     }
 
     /// Makes a known source a mirror, as the user names it. It is tried again, whatever it did before.
@@ -279,7 +327,7 @@ impl Book {
         // Hosts without a lane first, and those that failed least.
         let standby = standby.min_by_key(|at| (self.lanes_to(self.entries[*at].host), self.entries[*at].failures, *at));
         let further = || {
-            let may = |at: &usize| self.entries[*at].may_have_more(now);
+            let may = |at: &usize| !self.entries[*at].is_servent && self.entries[*at].may_have_more(now);
             self.indices(now).filter(may).min_by_key(|at| (self.entries[*at].lanes, *at))
         };
         let at = standby.or_else(|| may_dial_more.then(further).flatten())?;
@@ -301,9 +349,10 @@ impl Book {
 
     /// Returns the sources that may be dialled.
     fn indices(&self, now: Time) -> impl Iterator<Item = usize> + '_ {
-        let may = move |entry: &Entry| !entry.is_refused && entry.not_before <= now;
+        let may = move |entry: &Entry| !entry.is_refused && entry.not_before <= now && entry.origin != Origin::Pushed;
         let all = self.entries.iter().enumerate().filter(move |(_, entry)| may(entry));
-        all.filter(|(_, entry)| self.lanes_to(entry.host) < MAX_LANES_PER_HOST).map(|(at, _)| at)
+        let most = |entry: &Entry| if entry.is_servent { 1 } else { MAX_LANES_PER_HOST };
+        all.filter(move |(_, entry)| self.lanes_to(entry.host) < most(entry)).map(|(at, _)| at)
     }
 
     fn lanes_to(&self, host: HostKey) -> usize {
@@ -342,6 +391,11 @@ impl Book {
         *count = count.saturating_sub(1);
         let (why, pause) = match end {
             End::Idle => return,
+            End::Held(why, pause) => {
+                entry.error = Some(why);
+                entry.not_before = now + pause.max(FIRST_PAUSE);
+                return;
+            }
             End::Unwanted => ("it sent wrong data".to_owned(), Some(LONGEST_PAUSE)),
             End::Failed(why) => (why, None),
             End::Busy(why, pause) => (why, pause),
@@ -356,7 +410,15 @@ impl Book {
             return;
         }
         entry.error = Some(why);
-        entry.not_before = now + pause.unwrap_or(Duration::ZERO).max(pause_after(entry.failures));
+        let least = if entry.origin == Origin::Alternate { STRANGER_PAUSE } else { Duration::ZERO };
+        entry.not_before = now + pause.unwrap_or(least).max(pause_after(entry.failures)).max(least);
         entry.failures += 1;
     }
+}
+
+/// Returns the URL of the file with this hash at a servent.
+fn file_at(servent: SocketAddr, sha1: sha1::Digest) -> Option<Url> {
+    let mut hashes = FileHashes::default();
+    hashes.sha1 = Some(sha1);
+    Target::File(hashes).url(servent)
 }

@@ -4,7 +4,7 @@
 use super::Site;
 use super::site::Place;
 use bytes::{Bytes, BytesMut};
-use playswarm_proto::http_range::{Refusal, Request, RequestId};
+use playswarm_proto::http_range::{Request, RequestId};
 use playswarm_proto::wire::{Message, Span};
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -17,6 +17,17 @@ struct Block {
     start: u64,
     /// Whether the torrent withdrew it after it was requested here.
     is_withdrawn: bool,
+    /// What becomes of it once its place in the answers has passed, if bytes of it are missing there.
+    lost: Option<Lost>,
+}
+
+/// What becomes of a block that does not come whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// It is requested again over this connection.
+    Again,
+    /// It is rejected.
+    Reject,
 }
 
 impl Block {
@@ -61,7 +72,7 @@ impl Gets {
     /// Adds a block that the torrent requests.
     pub fn request(&mut self, site: &Site, span: Span) {
         let start = site.start_of(span.piece) + u64::from(span.begin);
-        self.waiting.push_back(Block { span, start, is_withdrawn: false });
+        self.waiting.push_back(Block { span, start, is_withdrawn: false, lost: None });
     }
 
     /// Withdraws a block. Returns the answer if it was not requested yet; otherwise it comes.
@@ -144,18 +155,15 @@ impl Gets {
         self.parts.iter().find(|part| part.id == Some(id)).map(|part| part.place.file)
     }
 
-    /// Notes which bytes of the file an answer has.
-    ///
-    /// # Errors
-    /// [`Refusal::OtherRange`] if it does not begin with the first byte that is missing.
-    pub fn accepted(&mut self, id: RequestId, sent: &Range<u64>) -> Result<(), Refusal> {
-        let Some(part) = self.parts.iter_mut().find(|part| part.id == Some(id)) else { return Ok(()) };
+    /// Notes which bytes of the file an answer has. A server that has only parts of a file may begin
+    /// within the requested range: the blocks before are rejected.
+    pub fn accepted(&mut self, id: RequestId, sent: &Range<u64>, out: &mut Vec<Message>) {
+        let Some(part) = self.parts.front_mut().filter(|part| part.id == Some(id)) else { return };
         let asked = part.place.request.as_ref().map_or(0..0, Request::range);
-        if sent.start != asked.start {
-            return Err(Refusal::OtherRange { asked, sent: sent.clone() });
-        }
         part.is_longer = sent.end > asked.end;
-        Ok(())
+        let before = sent.start.saturating_sub(asked.start);
+        part.place.bytes.start += before;
+        self.lose(before, Lost::Reject, out);
     }
 
     /// Takes bytes of an answer, in order. Whole blocks are added to `out`.
@@ -174,22 +182,64 @@ impl Gets {
         Rest::More
     }
 
-    /// Notes that an answer is complete. Returns false if bytes are missing, which are to be
-    /// requested again.
-    pub fn ended(&mut self, id: RequestId, out: &mut Vec<Message>) -> bool {
-        let Some(part) = self.parts.front().filter(|part| part.id == Some(id)) else { return true };
-        if !part.place.bytes.is_empty() {
-            return false;
+    /// Notes that an answer is over, and what becomes of the blocks that it did not bring. Returns
+    /// whether it brought all.
+    pub fn ended(&mut self, id: RequestId, lost: Lost, out: &mut Vec<Message>) -> bool {
+        if self.parts.front().is_none_or(|part| part.id != Some(id)) {
+            return true;
         }
-        self.parts.pop_front();
+        let missing = self.parts.pop_front().map_or(0, |part| part.place.bytes.end - part.place.bytes.start);
+        self.lose(missing, lost, out);
         self.fill_zeros(out);
-        true
+        missing == 0
+    }
+
+    /// Notes that a request was refused while the connection goes on: its blocks are rejected.
+    pub fn refused(&mut self, id: RequestId, out: &mut Vec<Message>) {
+        self.ended(id, Lost::Reject, out);
+    }
+
+    /// Passes over bytes that do not come.
+    fn lose(&mut self, mut length: u64, lost: Lost, out: &mut Vec<Message>) {
+        while let Some(block) = self.coming.front_mut().filter(|_| length > 0) {
+            let begun = self.begun.len();
+            let some = length.min(u64::from(block.span.length) - begun as u64);
+            if block.lost != Some(Lost::Reject) {
+                block.lost = Some(lost);
+            }
+            length -= some;
+            // Others count the bytes of the block.
+            self.begun.resize(begun + some as usize, 0);
+            if self.begun.len() == block.span.length as usize {
+                let data = self.begun.split().freeze();
+                self.pass_block(data, out);
+            }
+        }
+    }
+
+    /// Takes the first block off those that come.
+    fn pass_block(&mut self, data: Bytes, out: &mut Vec<Message>) {
+        let Some(block) = self.coming.pop_front() else { return };
+        let span = block.span;
+        match block.lost {
+            None => out.push(Message::Piece { piece: span.piece, begin: span.begin, data }),
+            Some(Lost::Again) if !block.is_withdrawn => self.waiting.push_back(Block { lost: None, ..block }),
+            Some(_) => out.push(Message::Reject(span)),
+        }
+    }
+
+    /// Rejects the blocks for which nothing was sent.
+    pub fn reject_waiting(&mut self, out: &mut Vec<Message>) {
+        if self.coming.is_empty() {
+            self.begun.clear();
+        }
+        out.extend(self.waiting.drain(..).map(|block| Message::Reject(block.span)));
     }
 
     /// Appends bytes to the blocks that come.
     fn put(&mut self, mut bytes: Bytes, out: &mut Vec<Message>) {
         while let Some(block) = self.coming.front().filter(|_| !bytes.is_empty()) {
-            let (span, length) = (block.span, block.span.length as usize);
+            let length = block.span.length as usize;
             let data = if self.begun.is_empty() && bytes.len() >= length {
                 bytes.split_to(length)
             } else {
@@ -200,8 +250,7 @@ impl Gets {
                 }
                 self.begun.split().freeze()
             };
-            self.coming.pop_front();
-            out.push(Message::Piece { piece: span.piece, begin: span.begin, data });
+            self.pass_block(data, out);
         }
     }
 
@@ -226,14 +275,15 @@ impl Gets {
         self.parts.clear();
         self.coming.append(&mut self.waiting);
         let first = self.coming.front().map(|block| block.span);
+        let is_whole = self.coming.front().is_some_and(|block| block.lost.is_none());
         for block in self.coming.drain(..) {
             if block.is_withdrawn || !site.has_all(block.start..block.end()) {
                 out.push(Message::Reject(block.span));
             } else {
-                self.waiting.push_back(block);
+                self.waiting.push_back(Block { lost: None, ..block });
             }
         }
-        if self.waiting.front().map(|block| block.span) != first {
+        if !is_whole || self.waiting.front().map(|block| block.span) != first {
             self.begun.clear();
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::{Bits, PieceIndex};
 use playswarm_proto::AddressClass;
+use playswarm_proto::gnutella::Target;
 use playswarm_proto::http_range::{MAX_REDIRECTS, Refusal, Remedy, Request, Version};
 use playswarm_proto::metainfo::{Content, Metainfo, WebPaths};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +61,10 @@ pub struct Site {
     moved: BTreeMap<usize, Moved>,
     lacking: BTreeSet<usize>,
     has_served: bool,
+    /// Whether it is a servent, which gives the only file of the torrent by its hash.
+    is_servent: bool,
+    /// Parts of the file that a servent has, in order and apart; `None` for all.
+    available: Option<Vec<Range<u64>>>,
 }
 
 impl Site {
@@ -67,7 +72,21 @@ impl Site {
     pub fn new(torrent: Arc<Metainfo>, url: Url, named_by: AddressClass) -> Site {
         let paths = torrent.web_paths();
         let (moved, lacking) = (BTreeMap::new(), BTreeSet::new());
-        Site { torrent, paths, url, named_by, moved, lacking, has_served: false }
+        let is_servent = matches!(Target::of_url(&url), Some(Target::File(_)));
+        Site { torrent, paths, url, named_by, moved, lacking, has_served: false, is_servent, available: None }
+    }
+
+    /// Whether it is a servent of Gnutella.
+    pub fn is_servent(&self) -> bool {
+        self.is_servent
+    }
+
+    /// Notes which parts of its file a servent has; `None` for all. Returns whether that is news.
+    pub fn has_parts(&mut self, parts: Option<Vec<Range<u64>>>) -> bool {
+        let joined = parts.map(joined);
+        let is_news = joined != self.available;
+        self.available = joined;
+        is_news
     }
 
     /// Gives the source the permissions of the user, who names it too. Files that it lacked are
@@ -104,6 +123,13 @@ impl Site {
                 bits.set(piece.0, false);
             }
         }
+        if let Some(parts) = &self.available {
+            for piece in 0..bits.len() {
+                let start = self.start_of(piece);
+                let is_here = within(parts, &(start..start + u64::from(torrent.layout.bytes_of(PieceIndex(piece)))));
+                bits.set(piece, is_here && bits.get(piece));
+            }
+        }
         (!bits.is_full()).then_some(bits)
     }
 
@@ -112,12 +138,16 @@ impl Site {
     }
 
     fn url_of(&self, file: usize) -> Option<Url> {
+        if self.is_servent {
+            return (self.torrent.files.len() == 1).then(|| self.url.clone());
+        }
         self.paths.url(&self.url, file)
     }
 
     /// Returns whether a range of the torrent is whole there.
     pub fn has_all(&self, bytes: Range<u64>) -> bool {
-        self.torrent.files_of(bytes).all(|(n, _)| self.torrent.files[n].padding || self.has(n))
+        self.available.as_ref().is_none_or(|parts| within(parts, &bytes))
+            && self.torrent.files_of(bytes).all(|(n, _)| self.torrent.files[n].padding || self.has(n))
     }
 
     /// Returns the places of a range of the torrent, in order.
@@ -173,4 +203,23 @@ impl Site {
     pub(super) fn start_of(&self, piece: u32) -> u64 {
         self.torrent.layout.start_of(PieceIndex(piece))
     }
+}
+
+/// Returns ranges in order, joined where they touch.
+fn joined(mut parts: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    parts.sort_by_key(|part| part.start);
+    let mut all: Vec<Range<u64>> = Vec::new();
+    for part in parts {
+        match all.last_mut().filter(|last| part.start <= last.end) {
+            Some(last) => last.end = last.end.max(part.end),
+            None => all.push(part),
+        }
+    }
+    all
+}
+
+/// Whether one of these ranges, which are in order, has all of `bytes`.
+fn within(parts: &[Range<u64>], bytes: &Range<u64>) -> bool {
+    let after = parts.partition_point(|part| part.start <= bytes.start);
+    after.checked_sub(1).is_some_and(|at| parts[at].end >= bytes.end)
 }

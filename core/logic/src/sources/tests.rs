@@ -4,7 +4,8 @@ use super::*;
 use crate::Time;
 use crate::torrent::Origin;
 use bytes::Bytes;
-use playswarm_proto::http_range::{Refusal, RequestId};
+use playswarm_proto::gnutella::{QueuePlace, ServentFields};
+use playswarm_proto::http_range::{Refusal, RequestId, RetryAfter};
 use playswarm_proto::wire::{Message, Span};
 use playswarm_proto::{AddressClass, Metainfo, bencode};
 use proptest::prelude::*;
@@ -121,17 +122,28 @@ impl Server {
     fn answer(&mut self, most: u64) {
         let Some((id, file, range)) = self.asked.pop_front() else { return };
         let mut said = Vec::new();
-        self.gets.accepted(id, &range).unwrap();
+        self.gets.accepted(id, &range, &mut said);
         let offset = self.torrent.files[file].offset;
         let end = range.end.min(range.start.saturating_add(most));
         let all: Bytes = (range.start..end).map(|at| byte(&self.torrent, offset + at)).collect();
         for part in all.chunks(5000) {
             assert_eq!(self.gets.data(id, Bytes::copy_from_slice(part), &mut said), Rest::More);
         }
-        let is_done = end == range.end && self.gets.ended(id, &mut said);
+        let is_done = end == range.end && self.gets.ended(id, Lost::Again, &mut said);
         if !is_done {
             self.reset(&mut said);
         }
+        self.hear(said);
+    }
+
+    /// Answers the oldest request with these bytes of the first file.
+    fn answer_part(&mut self, part: std::ops::Range<u64>) {
+        let (id, ..) = self.asked.pop_front().unwrap();
+        let mut said = Vec::new();
+        self.gets.accepted(id, &part, &mut said);
+        let all: Bytes = part.map(|at| byte(&self.torrent, at)).collect();
+        assert_eq!(self.gets.data(id, all, &mut said), Rest::More);
+        assert!(!self.gets.ended(id, Lost::Again, &mut said));
         self.hear(said);
     }
 
@@ -203,18 +215,136 @@ fn an_answer_with_more_than_was_requested_is_read_no_further() {
     server.ask([0]);
     server.send(1);
     let (id, _, range) = server.asked[0].clone();
-    server.gets.accepted(id, &(0..10 * u64::from(BLOCK))).unwrap();
     let mut said = Vec::new();
+    server.gets.accepted(id, &(0..10 * u64::from(BLOCK)), &mut said);
     let bytes: Bytes = (0..range.end + 500).map(|at| byte(&server.torrent, at)).collect();
     assert_eq!(server.gets.data(id, bytes, &mut said), Rest::Unwanted);
     server.hear(said);
     server.check(&[0]);
-    // Another beginning is of no use.
-    server.ask([4]);
-    server.asked.clear();
-    server.send(1);
-    let (id, _, range) = server.asked[0].clone();
-    assert!(matches!(server.gets.accepted(id, &(range.start + 1..range.end)), Err(Refusal::OtherRange { .. })));
+}
+
+#[test]
+fn a_server_may_choose_a_part_of_the_range_and_the_rest_is_rejected_or_requested_again() {
+    // The second file begins within a block.
+    let mut server = Server::new(&[10 * i64::from(BLOCK) - 100, 3 * i64::from(BLOCK)]);
+    server.ask(0..12);
+    server.send(2);
+    assert_eq!(server.asked.len(), 2);
+    // It begins within the second block and ends within the fifth.
+    let block = u64::from(BLOCK);
+    server.answer_part(block + 1000..4 * block + 7);
+    assert_eq!(server.rejected, [server.span(0), server.span(1)]);
+    server.answer(u64::MAX);
+    // What was requested beside it is still whole, but for the block that begins in the first file.
+    server.check(&[2, 3, 10, 11]);
+    server.send(2);
+    server.answer(u64::MAX);
+    server.answer(u64::MAX);
+    server.check(&[2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    assert!(server.gets.is_idle());
+}
+
+#[test]
+fn a_request_that_was_refused_rejects_its_blocks_and_no_others() {
+    let mut server = Server::new(&[10 * i64::from(BLOCK)]);
+    server.ask([7, 8, 2, 5]);
+    server.send(2);
+    let mut said = Vec::new();
+    let (id, ..) = server.asked.pop_front().unwrap();
+    server.gets.refused(id, &mut said);
+    server.gets.reject_waiting(&mut said);
+    server.hear(said);
+    assert_eq!(server.rejected, [7, 8, 5].map(|block| server.span(block)));
+    server.answer(u64::MAX);
+    server.check(&[2]);
+}
+
+#[test]
+fn a_servent_with_parts_of_the_file_has_the_pieces_that_are_whole_there() {
+    let (torrent, piece) = (torrent(&[10 * i64::from(PIECE) + 5]), u64::from(PIECE));
+    let at = "http://9.9.9.9:6346/uri-res/N2R?urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+    let mut site = Site::new(torrent, url(at), AddressClass::Global);
+    assert!(site.is_servent() && site.bits().is_none());
+    // The second and third touch; the last piece is short.
+    let parts =
+        vec![8 * piece..9 * piece - 1, piece + 1..2 * piece + 7, 2 * piece + 7..5 * piece, 10 * piece..10 * piece + 5];
+    assert!(site.has_parts(Some(parts.clone())) && !site.has_parts(Some(parts)));
+    let bits = site.bits().unwrap();
+    assert_eq!((0..bits.len()).filter(|piece| bits.get(*piece)).collect::<Vec<_>>(), [2, 3, 4, 10]);
+    assert!(
+        site.has_all(piece + 1..5 * piece)
+            && !site.has_all(piece..piece + 2)
+            && !site.has_all(5 * piece - 1..5 * piece + 1)
+    );
+    assert!(site.has_parts(Some(Vec::new())));
+    assert_eq!(site.bits().unwrap().count(), 0, "nothing is there yet");
+    assert!(site.has_parts(None) && site.bits().is_none());
+}
+
+#[test]
+fn what_a_servent_says_about_waiting_is_obeyed() {
+    let busy = |status| Refusal::Busy { status, retry_after: Some(RetryAfter::Seconds(1)) };
+    let mut said = ServentFields::default();
+    let waits = |refusal: &Refusal, said: &ServentFields| match servent::verdict(refusal, said) {
+        servent::Verdict::Wait(wait) => wait.as_secs(),
+        other => panic!("{other:?}"),
+    };
+    let denied = Refusal::Denied { status: 403 };
+    let conflict = Refusal::Status { status: 409 };
+    let all = [busy(503), conflict, busy(429), denied];
+    assert_eq!(all.each_ref().map(|refusal| waits(refusal, &said)), [61, 46, 1201, 1201]);
+    // The shortest pause of the older queue counts, and so does the field of HTTP.
+    let mut place = QueuePlace::default();
+    place.poll_min_s = Some(45);
+    (said.queue, said.retry_after_s) = (Some(place), Some(20));
+    assert_eq!(all.each_ref().map(|refusal| waits(refusal, &said)), [46; 4]);
+    said.retry_after_s = Some(300);
+    assert_eq!(waits(&busy(503), &said), 301);
+    assert_eq!(servent::verdict(&Refusal::OutOfRange { total: None }, &said), servent::Verdict::Lacks);
+    assert_eq!(servent::verdict(&Refusal::Missing { status: 404 }, &said), servent::Verdict::AsWeb);
+}
+
+#[test]
+fn a_servent_takes_one_connection_and_a_wait_is_no_failure() {
+    let mut book = Book::default();
+    let at = "http://9.9.9.9:6346/uri-res/N2R?urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+    book.add(url(at), AddressClass::Global, Origin::WebSeed);
+    assert_eq!(book.get(SourceKey(0)).unwrap().origin, Origin::Servent);
+    let mut now = Time::ZERO;
+    for _ in 0..5 {
+        assert_eq!(dials(&mut book, now, true), [0]);
+        book.joined(SourceKey(0));
+        now = now + Duration::from_secs(100);
+        assert_eq!(dials(&mut book, now, true), [], "there is no second connection");
+        book.left(now, SourceKey(0), true, End::Held("a queue".to_owned(), Duration::from_secs(40)));
+        now = now + Duration::from_millis(39_999);
+        assert_eq!(dials(&mut book, now, true), []);
+        now = now + Duration::from_millis(1);
+    }
+}
+
+#[test]
+fn servents_name_others_within_bounds_and_none_in_private_networks() {
+    let mut book = book(3);
+    let at = "http://9.9.9.9:6346/uri-res/N2R?urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+    let key = book.add(url(at), AddressClass::Global, Origin::WebSeed).unwrap();
+    let addrs = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<std::net::SocketAddr>>();
+    let useless =
+        addrs(&["10.0.0.1:6346", "127.0.0.1:6346", "192.168.1.1:80", "8.8.8.8:22", "8.8.8.8:6379", "9.9.9.9:6346"]);
+    assert!(!book.add_alternates(key, &useless, AddressClass::Global));
+    assert!(!book.add_alternates(SourceKey(0), &addrs(&["8.8.8.8:6346"]), AddressClass::Global), "it is no servent");
+    let many: Vec<_> = (0..5000u32).map(|n| (std::net::Ipv4Addr::from_bits(0x0800_0000 + n), 6346).into()).collect();
+    assert!(book.add_alternates(key, &many, AddressClass::Global));
+    assert_eq!(book.entries().count(), 4 + MAX_ALTERNATES);
+    let first = book.get(SourceKey(4)).unwrap().clone();
+    assert_eq!((first.origin, first.url.as_str()), (Origin::Alternate, at.replace("9.9.9.9", "8.0.0.0").as_str()));
+    // Others still have their places.
+    assert!(book.add(url("http://h9.example/"), AddressClass::Loopback, Origin::Mirror).is_some());
+    assert_eq!(dials(&mut book, Time::ZERO, true), [0, 1, 2, 3]);
+    assert_eq!(dials(&mut book, Time::from_secs_f64(1.0), true), [4]);
+    // A stranger may be a victim of the one that named it.
+    book.left(Time::ZERO, SourceKey(4), false, End::Failed("it is down".to_owned()));
+    assert_eq!(book.get(SourceKey(4)).unwrap().not_before, Time::ZERO + Duration::from_secs(600));
 }
 
 #[test]
@@ -298,7 +428,7 @@ fn four_sources_are_dialled_and_others_if_too_little_comes() {
         more.extend(further(&mut book, now, |lanes| 100_000 * lanes as u64));
         assert_eq!(book.surplus(now), None);
     }
-    assert_eq!(more, [0, 1, 2, 3, 4, 5, 0, 1, 2, 3]);
+    assert_eq!(more, [0, 1, 2, 3, 4, 5].repeat(3));
 }
 
 /// Lets each source deliver what it does in a second, dials where too little comes, and returns what

@@ -21,6 +21,12 @@ pub enum Origin {
     WebSeed,
     /// The user, who named a mirror: a source, not a peer.
     Mirror,
+    /// A servent of Gnutella that the link or a search names: a source, not a peer.
+    Servent,
+    /// A servent that another one names: a source, not a peer.
+    Alternate,
+    /// A servent that came to us after a push: a source, not a peer.
+    Pushed,
 }
 
 impl Origin {
@@ -36,6 +42,9 @@ impl Origin {
             Origin::Incoming => "incoming",
             Origin::WebSeed => "web_seed",
             Origin::Mirror => "mirror",
+            Origin::Servent => "servent",
+            Origin::Alternate => "alternate",
+            Origin::Pushed => "pushed",
         }
     }
 }

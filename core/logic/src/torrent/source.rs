@@ -24,7 +24,8 @@ pub struct HostKey(pub u32);
 pub struct Source {
     /// The host, which may have several lanes.
     pub host: HostKey,
-    /// How the source came to be known: [`Origin::WebSeed`] or [`Origin::Mirror`].
+    /// How the source came to be known: [`Origin::WebSeed`], [`Origin::Mirror`],
+    /// [`Origin::Servent`] or [`Origin::Alternate`].
     pub origin: Origin,
     /// Remote address of the connection.
     pub addr: SocketAddr,

@@ -11,6 +11,7 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_enco
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::ops::Range;
+use url::{Host, Url};
 
 /// Most other sources that are taken from one head, of each kind.
 pub const MAX_HEAD_SOURCES: usize = 64;
@@ -291,6 +292,19 @@ impl Target {
         let (index, name) = after(GET)?.split_once('/')?;
         let name = percent_decode_str(name).decode_utf8().ok()?.into_owned();
         Some(Target::Index { index: number(index).and_then(|index| u32::try_from(index).ok())?, name })
+    }
+
+    /// Returns what a URL means if it leads to a servent: they are known by addresses, not by names, and
+    /// give files by their hashes. `None` for other URLs.
+    pub fn of_url(url: &Url) -> Option<Target> {
+        let is_address = matches!(url.host()?, Host::Ipv4(_) | Host::Ipv6(_));
+        let path = format!("{}?{}", url.path(), url.query()?);
+        (url.scheme() == "http" && is_address).then(|| Target::parse(&path)).flatten()
+    }
+
+    /// Returns the URL at a servent; `None` as for [`Target::path`].
+    pub fn url(&self, servent: SocketAddr) -> Option<Url> {
+        Url::parse(&format!("http://{servent}{}", self.path()?)).ok()
     }
 
     /// Returns the path of a request. Files are named by their SHA-1, which all servents know;

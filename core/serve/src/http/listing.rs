@@ -108,12 +108,12 @@ fn push_trackers(page: &mut String, status: &TorrentStatus) {
     page.push_str("</ul>");
 }
 
-/// Writes the web seeds and mirrors with their state.
+/// Writes the web seeds, mirrors and servents with their state.
 fn push_sources(page: &mut String, status: &TorrentStatus) {
     if status.sources.is_empty() {
         return;
     }
-    page.push_str("<h2>Web seeds and mirrors</h2><ul>");
+    page.push_str("<h2>Web seeds, mirrors and servents</h2><ul>");
     for source in &status.sources {
         let _ = write!(page, "<li>{} <small>{}</small>", html(&source.url), html(&source.to_string()));
     }

@@ -190,15 +190,15 @@ fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> Met
         "Connected peers that have unchoked us.",
         s.peers.iter().filter(|p| !p.choked_by).count(),
     );
-    let states = ["standby", "dialling", "serving", "waiting", "refused", "banned"];
-    let mut sources = m.family("playswarm_sources", "Web seeds and mirrors, by state.");
+    let states = ["standby", "dialling", "serving", "queued", "waiting", "refused", "banned"];
+    let mut sources = m.family("playswarm_sources", "Web seeds, mirrors and servents, by state.");
     for state in states {
         let count = s.sources.iter().filter(|source| source.state == state).count();
         sources = sources.sample(&format!(",state=\"{state}\""), count);
     }
     m.one(
         "playswarm_sources_downloaded_bytes_total",
-        "Payload received from web seeds and mirrors.",
+        "Payload received from web seeds, mirrors and servents.",
         s.sources.iter().map(|source| source.downloaded_bytes).sum::<u64>(),
     );
     m.one("playswarm_known_peers", "Peers known but not connected.", s.known_peers);

@@ -23,6 +23,7 @@ use futures_util::StreamExt;
 use hyper_util::client::proxy::matcher::Matcher;
 use playswarm_proto::AddressClass;
 use playswarm_proto::address_class::{is_local_name, is_web_port};
+use playswarm_proto::gnutella::Target;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_ENCODING, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode};
@@ -251,6 +252,8 @@ impl Web {
     async fn one(&self, url: &Url, terms: &Terms, header: Option<&Header>) -> Result<(Response, AddressClass), NotGot> {
         let secure = url.scheme() == "https";
         let request = |client: &Client| match header {
+            // A request for bytes would take a place in the queue of a servent.
+            Some((name, value)) if Target::of_url(url).is_some() => client.head(url.clone()).header(name, value),
             Some((name, value)) => client.get(url.clone()).header(name, value),
             None => client.get(url.clone()),
         };
@@ -265,6 +268,11 @@ impl Web {
                 Ok((response, class))
             }
             Some(addresses) => {
+                if let (Some(_), [addr]) = (Target::of_url(url), &addresses[..]) {
+                    let many =
+                        |wait: Duration| format!("the servent was asked often; try again in {} s", wait.as_secs());
+                    self.network.permit_servent(*addr).map_err(many)?;
+                }
                 let host = url.host_str().unwrap_or_default();
                 let ask = |addr: SocketAddr| {
                     let way = if is_here(addr.ip()) { Way::Near } else { Way::Direct };

@@ -4,6 +4,7 @@ use super::{ANNOUNCE, Family, MAX_ADDRESSES, NotGot, Terms};
 use crate::network::Network;
 use playswarm_proto::AddressClass;
 use playswarm_proto::address_class::is_web_port;
+use playswarm_proto::gnutella::Target;
 use std::net::{IpAddr, SocketAddr};
 use url::Url;
 
@@ -43,7 +44,7 @@ pub(crate) fn permitted(
 
 /// Returns the class with whose permissions a URL is fetched that an address of class `named_by`
 /// named. A URL that the user did not type leads to no port of another service, and to a local
-/// network only without a query, which might command a device.
+/// network only without a query, which might command a device. The path of a servent commands none.
 ///
 /// # Errors
 ///
@@ -53,7 +54,7 @@ pub(crate) fn permissions(url: &Url, named_by: AddressClass, is_typed: bool) -> 
     match () {
         () if is_typed => Ok(named_by),
         () if !is_web_port(port) => Err(of_other_service(port)),
-        () if url.query().is_some() => Ok(named_by.min(AddressClass::Global)),
+        () if url.query().is_some() && Target::of_url(url).is_none() => Ok(named_by.min(AddressClass::Global)),
         () => Ok(named_by),
     }
 }

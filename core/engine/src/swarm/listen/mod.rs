@@ -7,6 +7,7 @@ use crate::metainfo::InfoHash;
 use crate::network::Network;
 use crate::swarm::handshake::HandshakeError;
 use crate::swarm::link::{Link, Raw};
+use crate::swarm::pushes::Pushes;
 use crate::swarm::sockets::Sockets;
 use crate::swarm::transport::{Limits, Transport, canonical, for_peers, raw_tcp, raw_utp};
 use librqbit_utp::UtpSocketUdp;
@@ -17,7 +18,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 /// Pause after a failed accept, usually for lack of file descriptors.
@@ -75,6 +76,7 @@ struct Shared {
     handshake: Duration,
     half_open: Arc<HalfOpen>,
     sockets: Sockets,
+    pushes: Arc<Pushes>,
     network: Arc<Network>,
     cancel: CancellationToken,
 }
@@ -89,6 +91,7 @@ impl Listener {
                 handshake: transport.limits.handshake,
                 half_open: Arc::new(HalfOpen::new(&transport.limits)),
                 sockets: transport.sockets.clone(),
+                pushes: transport.pushes.clone(),
                 network: transport.network.clone(),
                 cancel: transport.cancel.clone(),
             },
@@ -106,7 +109,11 @@ impl Listener {
                         let Some(place) = shared.enter(remote.ip()) else { continue };
                         let Some(socket) = shared.sockets.take() else { continue };
                         if for_peers(&stream).is_ok() {
-                            shared.clone().welcome(raw_tcp(stream, remote, None, socket), place, Arc::clone(&registry));
+                            let (shared, registry) = (shared.clone(), Arc::clone(&registry));
+                            tokio::spawn(async move {
+                                let Some(stream) = shared.unless_given(stream, remote).await else { return };
+                                shared.welcome(raw_tcp(stream, remote, None, socket), place, registry);
+                            });
                         }
                     }
                     Err(e) => {
@@ -143,6 +150,19 @@ impl Shared {
     /// Returns a place for a connection from an address, unless it is blocked or there are too many.
     fn enter(&self, ip: IpAddr) -> Option<Place> {
         if self.network.blocks(ip) { None } else { self.half_open.enter(ip) }
+    }
+
+    /// Returns a connection, unless a servent makes it that we asked to. It is looked at only while one
+    /// is awaited.
+    async fn unless_given(&self, stream: TcpStream, remote: SocketAddr) -> Option<TcpStream> {
+        if !self.pushes.is_any() {
+            return Some(stream);
+        }
+        let taken = tokio::time::timeout(self.handshake, self.pushes.take(stream, remote));
+        tokio::select! {
+            () = self.cancel.cancelled() => None,
+            taken = taken => taken.ok()?.ok()?,
+        }
     }
 
     fn welcome(self, raw: Raw, place: Place, registry: Arc<Registry>) {

@@ -5,10 +5,12 @@
 
 use crate::discovery::web::{NotGot, Terms, addresses, literal, permissions, permitted, race};
 use crate::network::{Network, certificate_trouble};
+use crate::swarm::pushes::Given;
 use parking_lot::Mutex;
 use playswarm_logic::sources::End;
 use playswarm_proto::AddressClass;
 use playswarm_proto::address_class::is_local_name;
+use playswarm_proto::gnutella::Target;
 use playswarm_proto::http_range::Conversation;
 use playswarm_proto::printable;
 use std::collections::BTreeSet;
@@ -40,11 +42,27 @@ pub(super) struct Wire {
     pub(super) rtt: Option<Duration>,
     /// Number of complete answers since it was idle.
     pub(super) answers: u32,
+    /// Whether the last answer had bytes of the file. A servent is asked for more only then.
+    pub(super) serves: bool,
     /// Scheme, host and port.
     server: (String, String, u16),
 }
 
 impl Wire {
+    /// Returns the connection that the servent of a URL made to us.
+    pub(super) fn given(given: Given, url: &Url) -> Option<Wire> {
+        Some(Wire {
+            class: AddressClass::of(given.remote.ip()),
+            io: Box::new(given.stream),
+            talk: Conversation::new(),
+            addr: given.remote,
+            rtt: None,
+            answers: 0,
+            serves: false,
+            server: server(url)?,
+        })
+    }
+
     /// Returns whether it leads to the server of a URL.
     pub(super) fn leads_to(&self, url: &Url) -> bool {
         server(url).is_some_and(|server| server == self.server)
@@ -100,6 +118,10 @@ pub(super) async fn dial(
 ) -> Result<Wire, End> {
     let server = server(url).ok_or_else(|| End::Useless("its URL has no host; check the address".to_owned()))?;
     let (targets, class) = targets(network, url, named_by, is_typed).await?;
+    if let (Some(_), [addr]) = (Target::of_url(url), &targets[..]) {
+        let many = |wait| End::Held("the servent was connected often of late".to_owned(), wait);
+        network.permit_servent(*addr).map_err(many)?;
+    }
     let connect = |addr: SocketAddr| async move {
         let failed = |e: &std::io::Error| format!("the server cannot be reached: {}", why_io(e));
         answered.permit(network, addr).await.map_err(|e| failed(&e))?;
@@ -126,6 +148,7 @@ pub(super) async fn dial(
         class: class.unwrap_or_else(|| AddressClass::of(addr.ip())),
         rtt: (!network.is_proxied()).then_some(took),
         answers: 0,
+        serves: false,
         server,
     })
 }

@@ -10,25 +10,23 @@ use crate::swarm::links::Orders;
 use bytes::BytesMut;
 use playswarm_logic::PeerKey;
 use playswarm_logic::picker::Manner;
-use playswarm_logic::sources::{After, End, Gets, Rest};
-use playswarm_logic::torrent::{Admission, Disconnect, Input, Source};
-use playswarm_proto::http_range::{Event, Refusal, Remedy, RequestId};
+use playswarm_logic::sources::{End, Gets, servent};
+use playswarm_logic::torrent::{Admission, Disconnect, Input, Origin, Source};
+use playswarm_proto::gnutella::ServentFields;
+use playswarm_proto::http_range::Event;
 use playswarm_proto::printable;
 use playswarm_proto::wire::Message;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Manner in which a server is asked at first: with eight requests under way.
-const PIPELINED: Manner = Manner::Ranges { depth: 8, least_bytes: 32 << 10, most_bytes: MOST_BYTES as u32 };
+const PIPELINED: Manner = Manner::Ranges { depth: 8, least_bytes: 32 << 10, most_bytes: MOST_BYTES };
 /// Manner for a server that closes the connection after an answer. Fewer requests are fewer
 /// connections.
-const ONE_BY_ONE: Manner = Manner::Ranges { depth: 1, least_bytes: 1 << 20, most_bytes: MOST_BYTES as u32 };
+pub(super) const ONE_BY_ONE: Manner = Manner::Ranges { depth: 1, least_bytes: 1 << 20, most_bytes: MOST_BYTES };
 /// Most bytes of one request.
-const MOST_BYTES: u64 = 4 << 20;
-/// Number of answers within which a server that closes a connection does so by intention. Others
-/// end it after a hundred requests or more.
-const FEW_ANSWERS: u32 = 8;
+const MOST_BYTES: u32 = 4 << 20;
 /// Time over which the rate of a server is judged while it owes bytes.
 const JUDGED: Duration = Duration::from_secs(20);
 /// Least bytes that must come in that time, 1 KiB a second.
@@ -39,29 +37,35 @@ const IDLE: Duration = Duration::from_secs(60);
 const STUCK: Duration = Duration::from_secs(20);
 /// Number of times in a row that a connection may break, or an answer end, before it gave
 /// [`FEW_BYTES`].
-const MAX_BREAKS: u32 = 2;
+pub(super) const MAX_BREAKS: u32 = 2;
 /// Fewest bytes for which a request is worth its round trip.
-const FEW_BYTES: u64 = 16 << 10;
+pub(super) const FEW_BYTES: u64 = 16 << 10;
 /// Most bytes read at once.
 const READ_BYTES: usize = 256 << 10;
 
 /// A lane.
 pub(super) struct Lane {
-    swarm: Arc<Swarm>,
-    known: Arc<Known>,
-    key: PeerKey,
+    pub(super) swarm: Arc<Swarm>,
+    pub(super) known: Arc<Known>,
+    pub(super) key: PeerKey,
     orders: Orders,
-    gets: Gets,
-    wire: Option<Wire>,
-    depth: usize,
+    pub(super) gets: Gets,
+    pub(super) wire: Option<Wire>,
+    pub(super) manner: Manner,
+    /// Whether the source is a servent.
+    pub(super) is_servent: bool,
+    /// What the servent said in the head of its last answer.
+    pub(super) fields: ServentFields,
+    /// Time until which the servent makes us wait over a connection that is kept.
+    pub(super) held: Option<Instant>,
     /// Number of times in a row that the connection broke, or an answer ended, after few bytes.
-    breaks: u32,
+    pub(super) breaks: u32,
     /// Bytes of the file that came with this answer.
-    came: u64,
+    pub(super) came: u64,
     /// Time for which the server owed bytes, and the bytes of the file that came meanwhile.
-    owed: (Duration, u64),
+    pub(super) owed: (Duration, u64),
     /// Messages for the torrent.
-    said: Vec<Message>,
+    pub(super) said: Vec<Message>,
     input: BytesMut,
 }
 
@@ -70,19 +74,27 @@ impl Lane {
     pub(super) async fn open(swarm: Arc<Swarm>, known: Arc<Known>) -> Result<Lane, End> {
         let full = || End::Failed("this process has reached its limit on open files and connections".to_owned());
         let place = swarm.transport.sockets.take().ok_or_else(full)?;
-        let (url, named_by, server) = {
-            let site = known.site.lock();
+        let (url, named_by, server, is_servent) = {
+            let mut site = known.site.lock();
+            // A servent may have more by now.
+            site.has_parts(None);
             let (url, named_by) = site.first();
-            (url, named_by, printable::line(site.url().host_str().unwrap_or_default()).into_owned())
+            let server = printable::line(site.url().host_str().unwrap_or_default()).into_owned();
+            (url, named_by, server, site.is_servent())
         };
+        let manner = if is_servent { servent::PIPELINED } else { PIPELINED };
         let is_typed = swarm.sources.is_typed(&known, &url);
-        let wire = dial(swarm.shared.network(), &url, named_by, is_typed, &known.answered).await?;
+        let given = swarm.sources.given.lock().remove(&known.key).and_then(|given| Wire::given(given, &url));
+        let wire = match given {
+            Some(wire) => wire,
+            None => dial(swarm.shared.network(), &url, named_by, is_typed, &known.answered).await?,
+        };
         let source = Source {
             host: known.host,
             origin: swarm.sources.origin(known.key),
             addr: wire.addr,
             server,
-            manner: PIPELINED,
+            manner,
             rtt: wire.rtt,
             bits: known.site.lock().bits(),
         };
@@ -105,7 +117,10 @@ impl Lane {
             orders,
             gets: Gets::default(),
             wire: Some(wire),
-            depth: depth(PIPELINED),
+            manner,
+            is_servent,
+            fields: ServentFields::default(),
+            held: None,
             breaks: 0,
             came: 0,
             owed: (Duration::ZERO, 0),
@@ -129,7 +144,7 @@ impl Lane {
         };
         let end = ended.unwrap_or_else(|| self.dismissed());
         let why = match &end {
-            End::Failed(why) | End::Busy(why, _) | End::Useless(why) => why.clone(),
+            End::Failed(why) | End::Busy(why, _) | End::Held(why, _) | End::Useless(why) => why.clone(),
             End::Idle | End::Unwanted => "the connection is closed".to_owned(),
         };
         self.known.lanes.lock().retain(|key| *key != self.key);
@@ -152,8 +167,12 @@ impl Lane {
         self.send().await?;
         self.say(false).await?;
         let is_owed = self.gets.is_waiting();
-        let wait = if is_owed { JUDGED.saturating_sub(self.owed.0) } else { IDLE };
         let began = Instant::now();
+        let wait = match self.held {
+            _ if is_owed => JUDGED.saturating_sub(self.owed.0),
+            Some(until) => until.saturating_duration_since(began),
+            None => IDLE,
+        };
         let (orders, wire, input) = (&mut self.orders, &mut self.wire, &mut self.input);
         let read = async {
             match wire {
@@ -179,7 +198,14 @@ impl Lane {
             }
             () = tokio::time::sleep(wait) => {
                 self.owes(is_owed, began.elapsed())?;
-                if is_owed { Ok(()) } else { self.rest() }
+                match self.held {
+                    _ if is_owed => Ok(()),
+                    Some(_) => {
+                        self.go_on();
+                        Ok(())
+                    }
+                    None => self.rest(),
+                }
             }
         }
     }
@@ -204,6 +230,9 @@ impl Lane {
     /// Closes an idle connection. A lane beside others ends with it.
     fn rest(&mut self) -> Result<(), End> {
         self.wire = None;
+        if self.known.site.lock().has_parts(None) {
+            self.said.push(Message::HaveAll);
+        }
         if self.known.lanes.lock().len() > 1 { Err(End::Idle) } else { Ok(()) }
     }
 
@@ -214,6 +243,8 @@ impl Lane {
         let mut next = Some(first);
         while let Some(order) = next {
             match order {
+                // It was requested before the torrent learned that we wait.
+                Message::Request(span) if self.held.is_some() => self.said.push(Message::Reject(span)),
                 Message::Request(span) => self.gets.request(&site, span),
                 Message::Cancel(span) => self.said.extend(self.gets.cancel(span)),
                 _ => {}
@@ -226,13 +257,19 @@ impl Lane {
     async fn send(&mut self) -> Result<(), End> {
         loop {
             let under_way = self.wire.as_ref().map_or(0, |wire| wire.talk.outstanding());
-            if under_way >= self.depth {
+            // A servent refuses a request that comes before its first answer.
+            let is_new = self.is_servent && self.wire.as_ref().is_none_or(|wire| !wire.serves);
+            let (depth, most_bytes) = bounds(self.manner);
+            if under_way >= if is_new { 1 } else { depth } {
                 break;
             }
-            let next = self.gets.next(&self.known.site.lock(), MOST_BYTES, &mut self.said);
-            let Some((named_by, request)) = next.and_then(|place| Some((place.named_by, place.request?))) else {
+            let next = self.gets.next(&self.known.site.lock(), most_bytes, &mut self.said);
+            let Some((named_by, mut request)) = next.and_then(|place| Some((place.named_by, place.request?))) else {
                 break;
             };
+            if self.is_servent {
+                request = request.to_servent(&self.fields_for_servent());
+            }
             let fits = |wire: &Wire| wire.talk.takes_requests() && wire.leads_to(request.url());
             match &mut self.wire {
                 Some(wire) if fits(wire) => {
@@ -242,6 +279,9 @@ impl Lane {
                 }
                 // Another server, after this one has answered.
                 Some(_) if self.gets.is_waiting() => break,
+                _ if self.swarm.sources.origin(self.known.key) == Origin::Pushed => {
+                    return Err(End::Useless("the servent closed the connection that it made to us".to_owned()));
+                }
                 _ => {
                     let is_typed = self.swarm.sources.is_typed(&self.known, request.url());
                     self.wire = None;
@@ -297,140 +337,8 @@ impl Lane {
         heard.and(self.say(progress).await)
     }
 
-    fn event(&mut self, event: Event, failure: Option<&str>) -> Result<(), End> {
-        match event {
-            Event::Accepted { request, bytes, .. } => {
-                self.note_answer();
-                self.came = 0;
-                match self.gets.accepted(request, &bytes) {
-                    Ok(()) => Ok(()),
-                    Err(refusal) => self.refused(request, &refusal),
-                }
-            }
-            Event::Data { request, bytes, .. } => {
-                let length = bytes.len() as u64;
-                (self.came, self.owed.1) = (self.came + length, self.owed.1 + length);
-                if self.came >= FEW_BYTES {
-                    self.breaks = 0;
-                }
-                if let Some(file) = self.gets.file_of(request) {
-                    self.known.site.lock().served(file);
-                }
-                match self.gets.data(request, bytes, &mut self.said) {
-                    Rest::More => Ok(()),
-                    Rest::Unwanted => {
-                        self.begin_anew();
-                        Ok(())
-                    }
-                }
-            }
-            Event::End { request } => {
-                if let Some(wire) = &mut self.wire {
-                    wire.answers += 1;
-                }
-                if !self.gets.ended(request, &mut self.said) {
-                    return self.short();
-                }
-                self.breaks = 0;
-                Ok(())
-            }
-            Event::Refused { request, refusal } => self.refused(request, &refusal),
-            Event::Closed { unanswered } => self.closed(unanswered.is_empty(), failure),
-        }
-    }
-
-    /// Notes that a web server answers where the connection leads.
-    fn note_answer(&self) {
-        self.wire.iter().for_each(|wire| self.known.answered.note(wire.addr));
-    }
-
-    /// Handles the end of the connection.
-    fn closed(&mut self, is_answered: bool, failure: Option<&str>) -> Result<(), End> {
-        let answers = self.wire.as_ref().map_or(0, |wire| wire.answers);
-        if is_answered {
-            self.begin_anew();
-            return Ok(());
-        }
-        if answers == 0 {
-            return self.broke(failure.unwrap_or("the server closed the connection without an answer"));
-        }
-        if answers < FEW_ANSWERS {
-            self.ask_one_by_one();
-        }
-        self.begin_anew();
-        Ok(())
-    }
-
-    fn ask_one_by_one(&mut self) {
-        if self.depth > 1 {
-            self.depth = depth(ONE_BY_ONE);
-            self.swarm.tell(Input::SourceManner(self.key, ONE_BY_ONE));
-        }
-    }
-
-    /// Handles a complete answer with fewer bytes than requested: some servers limit ranges. The rest
-    /// comes over the same connection, unless other answers are under way there.
-    fn short(&mut self) -> Result<(), End> {
-        if self.came < FEW_BYTES {
-            self.breaks += 1;
-        }
-        if self.breaks > MAX_BREAKS {
-            let why = "the server sends only the first bytes of what is requested; others are asked";
-            return Err(End::Failed(why.to_owned()));
-        }
-        let may_go_on = |wire: &Wire| wire.talk.outstanding() == 0 && wire.talk.takes_requests();
-        self.ask_one_by_one();
-        if self.wire.as_ref().is_some_and(may_go_on) {
-            self.gets.reset(&self.known.site.lock(), &mut self.said);
-        } else {
-            self.begin_anew();
-        }
-        Ok(())
-    }
-
-    /// Handles an answer that is of no use.
-    fn refused(&mut self, request: RequestId, refusal: &Refusal) -> Result<(), End> {
-        let why = refusal.to_string();
-        match refusal.remedy() {
-            Remedy::Wait(after) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                return Err(End::Busy(why, after.map(|after| after.wait(now))));
-            }
-            Remedy::Reconnect => return self.broke(&why),
-            Remedy::Follow(_) => self.note_answer(),
-            Remedy::GiveUp => {}
-        }
-        let class = self.wire.as_ref().map(|wire| wire.class);
-        let (Some(file), Some(class)) = (self.gets.file_of(request), class) else { return self.broke(&why) };
-        let after = self.known.site.lock().refused(file, refusal, class);
-        match after {
-            After::Again => {}
-            After::Useless if matches!(refusal, Refusal::Moved { .. }) => {
-                return Err(End::Useless(Refusal::TooManyRedirects.to_string()));
-            }
-            After::Useless => return Err(End::Useless(why)),
-            After::Lacks => {
-                let bits = self.known.site.lock().bits();
-                self.said.extend(bits.map(|bits| Message::Bitfield(bits.as_bytes().to_vec().into())));
-                self.swarm.sources.book.lock().lacks(self.known.key, why);
-            }
-        }
-        self.begin_anew();
-        Ok(())
-    }
-
-    /// Notes that the connection broke. It is opened again, unless that was of no use before.
-    fn broke(&mut self, why: &str) -> Result<(), End> {
-        self.breaks += 1;
-        if self.breaks > MAX_BREAKS {
-            return Err(End::Failed(why.to_owned()));
-        }
-        self.begin_anew();
-        Ok(())
-    }
-
     /// Closes the connection. What is missing is requested over the next one.
-    fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         self.wire = None;
         self.gets.reset(&self.known.site.lock(), &mut self.said);
     }
@@ -454,10 +362,10 @@ impl Lane {
     }
 }
 
-/// Returns how many requests may be under way.
-fn depth(manner: Manner) -> usize {
+/// Returns how many requests may be under way, and the most bytes of one.
+fn bounds(manner: Manner) -> (usize, u64) {
     match manner {
-        Manner::Ranges { depth, .. } => usize::from(depth),
-        Manner::Blocks { .. } => 1,
+        Manner::Ranges { depth, most_bytes, .. } => (usize::from(depth), u64::from(most_bytes)),
+        Manner::Blocks { .. } => (1, 0),
     }
 }

@@ -8,6 +8,7 @@ use crate::metainfo::{InfoHash, MAX_TORRENT_BYTES, Metainfo};
 use crate::swarm::driver::Swarm;
 use bytes::Bytes;
 use playswarm_logic::sources::pause_after;
+use playswarm_proto::gnutella::Target;
 use playswarm_proto::metainfo::BadMetainfo;
 use playswarm_proto::{AddressClass, printable};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ impl Swarm {
     /// class of the address that named them.
     pub(crate) async fn fetch_metainfo(self: Arc<Self>, mut servers: Vec<Url>, named_by: AddressClass) {
         let cancel = self.cancel.clone();
+        // Servents have files, not torrents.
+        servers.retain(|url| Target::of_url(url).is_none());
         servers.truncate(MAX_SERVERS);
         for round in 0.. {
             let mut again = Vec::new();

@@ -1,25 +1,30 @@
-//! Sources over HTTP of a torrent: web seeds and mirrors (BEP 19).
+//! Sources over HTTP of a torrent: web seeds and mirrors (BEP 19), and servents of Gnutella.
 //!
 //! `playswarm_logic::sources` decides. Here are the task that dials when the book says so, the
 //! connections (`dial`), and the tasks that turn requests of the torrent into those of HTTP
-//! (`lane`). `metainfo` fetches the torrent file of a link.
+//! (`lane`; what the answers mean is in `answers`, and in `servent` for those of servents). `metainfo` fetches the torrent file of a link.
 
+mod answers;
 mod dial;
 mod lane;
 mod metainfo;
+mod servent;
 
 use crate::metainfo::{Metainfo, WebSeeds};
 use crate::status::SourceStatus;
 use crate::swarm::driver::Swarm;
+use crate::swarm::pushes::{Expected, Given};
 use lane::Lane;
 use parking_lot::Mutex;
-use playswarm_logic::sources::{Book, Config, Site, SourceKey, State};
+use playswarm_logic::sources::{Book, Config, Entry, Site, SourceKey, State};
 use playswarm_logic::torrent::{Disconnect, HostKey, Input, Origin, Torrent};
 use playswarm_logic::{PeerKey, Time};
-use playswarm_proto::{AddressClass, printable};
+use playswarm_proto::gnutella::{Guid, ServentFields};
+use playswarm_proto::{AddressClass, printable, sha1};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use url::Url;
 
@@ -31,6 +36,8 @@ const LOOK: Duration = Duration::from_millis(250);
 pub(super) struct Sources {
     book: Mutex<Book>,
     known: Mutex<BTreeMap<SourceKey, Arc<Known>>>,
+    /// Connections that servents made to us, until a lane takes them.
+    given: Mutex<BTreeMap<SourceKey, Given>>,
     /// Wakes the task that dials.
     changed: Notify,
 }
@@ -42,6 +49,8 @@ pub(super) struct Known {
     site: Mutex<Site>,
     lanes: Mutex<Vec<PeerKey>>,
     answered: dial::Answered,
+    /// A wait that a servent asked for, until it gives something.
+    waiting: Mutex<Option<servent::Waiting>>,
 }
 
 impl Sources {
@@ -79,6 +88,13 @@ impl Sources {
         self.changed.notify_one();
     }
 
+    /// Adds the servents that a servent at an address of this class names.
+    fn learn(&self, known: &Known, fields: &ServentFields, class: AddressClass) {
+        if self.book.lock().add_alternates(known.key, &fields.alternates, class) {
+            self.changed.notify_one();
+        }
+    }
+
     /// Adds the web seeds of a torrent or a link, and the mirrors among them.
     pub(super) fn add_all(&self, seeds: &WebSeeds) {
         for seed in seeds {
@@ -93,7 +109,11 @@ impl Sources {
     fn next(&self, torrent: &Arc<Metainfo>, now: Time, is_short: bool) -> Option<Arc<Known>> {
         let mut book = self.book.lock();
         let key = book.next(now, is_short)?;
-        let entry = book.get(key)?;
+        self.known(torrent, key, book.get(key)?)
+    }
+
+    /// Returns a source, as its lanes share it.
+    fn known(&self, torrent: &Arc<Metainfo>, key: SourceKey, entry: &Entry) -> Option<Arc<Known>> {
         let site = || Site::new(torrent.clone(), entry.url.clone(), entry.named_by);
         let known = || Known {
             key,
@@ -101,6 +121,7 @@ impl Sources {
             site: Mutex::new(site()),
             lanes: Mutex::default(),
             answered: dial::Answered::default(),
+            waiting: Mutex::default(),
         };
         Some(self.known.lock().entry(key).or_insert_with(|| Arc::new(known())).clone())
     }
@@ -116,8 +137,20 @@ impl Sources {
                 let rates =
                     known.map(|known| known.lanes.lock().iter().filter_map(rate).fold(0.0, |all, one| all + one));
                 let is_banned = torrent.is_host_banned(now, entry.host);
-                let state = if is_banned { "banned" } else { entry.state(now).as_str() };
-                let waits = state == State::Waiting.as_str();
+                let waiting = known.map(|known| known.waiting.lock());
+                let waiting = waiting.as_deref().and_then(Option::as_ref);
+                let place = waiting.and_then(|waiting| waiting.place.as_ref());
+                let state = match entry.state(now) {
+                    _ if is_banned => "banned",
+                    State::Serving | State::Waiting | State::Standby if place.is_some() => "queued",
+                    state => state.as_str(),
+                };
+                let here = waiting.map(|waiting| waiting.until.saturating_duration_since(Instant::now()));
+                let pause = match state {
+                    "queued" => here,
+                    "waiting" => Some(entry.not_before.since(now)),
+                    _ => None,
+                };
                 SourceStatus {
                     url: printable::line(&printable::without_secrets(entry.url.as_str())).into_owned(),
                     origin: entry.origin.as_str(),
@@ -126,7 +159,10 @@ impl Sources {
                     lanes: entry.lanes(),
                     rate_bytes_per_s: rates.unwrap_or_default(),
                     downloaded_bytes: entry.bytes(),
-                    retry_s: waits.then(|| entry.not_before.since(now).as_secs_f64()),
+                    retry_s: pause.map(|pause| pause.as_secs_f64()),
+                    queue_position: place.and_then(|place| place.position),
+                    queue_length: place.and_then(|place| place.length),
+                    queue_eta_s: place.and_then(|place| place.eta_s),
                 }
             })
             .collect()
@@ -137,6 +173,41 @@ impl Swarm {
     /// Adds a source that the user names.
     pub(crate) fn add_source(&self, url: Url) {
         self.sources.add_mirror(url);
+    }
+
+    /// Adds a servent that strangers say has the torrent's only file.
+    pub(crate) fn add_servent(&self, servent: SocketAddr, sha1: sha1::Digest) {
+        self.sources.book.lock().add_servent(servent, sha1, AddressClass::Global);
+        self.sources.changed.notify_one();
+    }
+
+    /// Awaits that a servent connects to us, and takes the torrent's only file from it. Call it before
+    /// the push is sent. Returns false if none is to be sent.
+    pub(crate) fn expect_push(&self, servent: Guid, sha1: sha1::Digest) -> bool {
+        let expected = self.transport.pushes.expect(servent);
+        let is_new = expected.is_some();
+        if let Some(expected) = expected {
+            self.spawn_with((expected, sha1), Swarm::take_push);
+        }
+        is_new
+    }
+
+    async fn take_push(self: Arc<Self>, (mut expected, sha1): (Expected, sha1::Digest)) {
+        let cancel = self.cancel.clone();
+        let given = tokio::select! {
+            () = cancel.cancelled() => None,
+            given = expected.connection() => given,
+        };
+        let (Some(given), Some(content)) = (given, self.content()) else { return };
+        let known = {
+            let mut book = self.sources.book.lock();
+            let Some(key) = book.add_pushed(given.remote, sha1) else { return };
+            self.sources.given.lock().insert(key, given);
+            book.get(key).and_then(|entry| self.sources.known(&content.torrent, key, entry))
+        };
+        if let Some(known) = known {
+            self.run_lane(known).await;
+        }
     }
 
     /// Dials sources until the swarm is closed.

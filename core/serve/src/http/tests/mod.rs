@@ -663,6 +663,7 @@ async fn status_is_json_and_metrics_are_prometheus_text() {
     assert!(text.contains(&format!("playswarm_wasted_bytes_total{{{labels},reason=\"failed\"}} 3\n")), "{text}");
     assert!(text.contains(&format!("playswarm_http_sent_bytes_total{{{labels}}} 100\n")), "{text}");
     assert!(text.contains(&format!("playswarm_sources{{{labels},state=\"refused\"}} 1\n")), "{text}");
+    assert!(text.contains(&format!("playswarm_sources{{{labels},state=\"queued\"}} 0\n")), "{text}");
     assert!(text.contains(&format!("playswarm_sources_downloaded_bytes_total{{{labels}}} 7\n")), "{text}");
     let page = get(&server, "/", &[]).await;
     let page = std::str::from_utf8(&page.body).unwrap();

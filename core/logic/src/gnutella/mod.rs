@@ -9,6 +9,7 @@ mod addresses;
 mod api;
 mod bootstrap;
 pub mod dht;
+pub mod giver;
 mod hosts;
 mod links;
 mod results;

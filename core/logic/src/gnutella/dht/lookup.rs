@@ -84,7 +84,8 @@ pub(super) struct Lookup {
     questions: BTreeMap<Guid, (SocketAddrV4, Question)>,
     datagrams: usize,
     found: BTreeSet<(Option<Guid>, Option<SocketAddrV4>)>,
-    givers: usize,
+    /// Nodes that gave values that are of use.
+    givers: BTreeSet<SocketAddrV4>,
 }
 
 impl Lookup {
@@ -98,7 +99,7 @@ impl Lookup {
             questions: BTreeMap::new(),
             datagrams: 0,
             found: BTreeSet::new(),
-            givers: 0,
+            givers: BTreeSet::new(),
         }
     }
 
@@ -216,8 +217,10 @@ impl Lookup {
     }
 
     /// Takes what a node gave. Returns what is new.
-    pub(super) fn given(&mut self, given: Vec<Found>) -> Vec<Found> {
-        self.givers += usize::from(!given.is_empty());
+    pub(super) fn given(&mut self, by: SocketAddrV4, given: Vec<Found>) -> Vec<Found> {
+        if !given.is_empty() {
+            self.givers.insert(by);
+        }
         given.into_iter().filter(|found| self.found.insert(found.identity())).collect()
     }
 
@@ -234,7 +237,7 @@ impl Lookup {
     /// nodes until its time is over.
     pub(super) fn end(&self, now: Time) -> Option<End> {
         match () {
-            () if self.givers >= ENOUGH_GIVERS => Some(End::Enough),
+            () if self.givers.len() >= ENOUGH_GIVERS => Some(End::Enough),
             () if now >= self.end_at && !self.has_answers() => Some(End::NoNetwork),
             () if now >= self.end_at => Some(End::TimeIsOver),
             () if self.waiting(now) > 0 => None,

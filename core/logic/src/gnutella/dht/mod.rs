@@ -209,7 +209,9 @@ impl Dht {
             Some((at, question))
         });
         let Some((at, question)) = answer else { return };
-        self.nodes.answered(self.now, from, kuid);
+        if !message.is_passive {
+            self.nodes.answered(self.now, from, kuid);
+        }
         match message.body {
             Body::Nodes { mut nodes, .. } => {
                 nodes.retain(|node| node.kuid != self.kuid && self.may_use(node.address, *from.ip()));
@@ -227,7 +229,7 @@ impl Dht {
                     self.ask(at, from, Question::Rest, creators);
                 }
                 let key = self.lookups[at].key;
-                let new = self.lookups[at].given(given).into_iter();
+                let new = self.lookups[at].given(from, given).into_iter();
                 self.outputs.extend(new.map(|found| Output::Found { lookup: key, found }));
             }
             _ => {}

@@ -110,6 +110,21 @@ fn answers_that_were_not_asked_for_from_others_or_a_second_time_are_ignored() {
 }
 
 #[test]
+fn a_node_that_says_that_it_cannot_be_reached_is_not_remembered() {
+    let known = |is_passive| {
+        let mut net = Net::with(0, &config([host(1)]));
+        let question = questions(&net.find(1, Target::Sources(film(1)))).remove(0).1;
+        let body = Body::Nodes { token: Bytes::new(), nodes: Vec::new() };
+        let node = Node::ours(kuid(1), host(1));
+        let answer = DhtMessage { guid: question.guid, node, instance: 0, is_passive, body };
+        let frame = Frame::from_datagram(&answer.encode().unwrap()).unwrap();
+        net.handle(Input::Datagram { from: host(1), frame });
+        net.dht.nodes.known()
+    };
+    assert_eq!((known(false), known(true)), (1, 0));
+}
+
+#[test]
 fn a_node_that_gives_false_values_alone_does_not_end_the_lookup() {
     let mut net = Net::new(20);
     let key = film(1);

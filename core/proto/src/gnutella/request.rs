@@ -1,6 +1,6 @@
 //! Requests for what we share: those of servents, and of any client of HTTP.
 
-use super::header_fields::HeaderFields;
+use super::header_fields::{self, HeaderFields};
 use super::servent_fields::{ServentFields, Target};
 use crate::http1::number;
 use std::ops::Range;
@@ -79,9 +79,10 @@ pub struct FileRequest {
 }
 
 impl FileRequest {
-    /// Whether the first bytes of a connection begin a request.
-    pub fn begins(bytes: &[u8]) -> bool {
-        bytes.starts_with(b"GET ") || bytes.starts_with(b"HEAD ")
+    /// Returns the length of the head at the start of these bytes, with its empty line. `None` if it
+    /// has no end yet.
+    pub fn head_bytes(bytes: &[u8]) -> Option<usize> {
+        header_fields::head_bytes(bytes)
     }
 
     /// Reads the head of a request, with or without its empty line.

@@ -32,7 +32,8 @@ pub struct Part {
     pub hashes: FileHashes,
     /// Length of the file, bytes.
     pub size: u64,
-    /// The verified bytes, in order and apart from each other.
+    /// The bytes that were verified against what the user's link names, in order and apart from each
+    /// other. A tree that a server merely claims proves nothing to others.
     pub verified: Vec<Range<u64>>,
     /// Whether its tiger tree is here.
     pub has_tree: bool,

@@ -41,7 +41,7 @@ impl Lab {
     }
 
     fn whole() -> Lab {
-        Lab::new(&[0..SIZE])
+        Lab::new(std::slice::from_ref(&(0..SIZE)))
     }
 
     fn says(&mut self, connection: u64, from: SocketAddr, head: &str) -> Answer {
@@ -99,7 +99,7 @@ fn a_real_servent_gets_what_it_asked_for_in_each_recorded_request() {
         let Some(Target::File(sha1) | Target::Tree(sha1)) = request.target else { panic!("{request:?}") };
         let mut hashes = hashes();
         hashes.sha1 = sha1.sha1;
-        let shared = |_: &FileHashes| Some(Part { hashes, ..part(&[0..SIZE]) });
+        let shared = |_: &FileHashes| Some(Part { hashes, ..part(std::slice::from_ref(&(0..SIZE))) });
         let answer = Giver::default().answer(Time::ZERO, ConnectionKey(1), client(1), head, shared);
         match request.bytes {
             Some(bytes) => assert_eq!((status(&answer), range(&answer)), ("206", bytes.of(SIZE).unwrap())),

@@ -5,6 +5,7 @@
 //! the seed in its settings. The same inputs at the same times therefore give the same outputs in
 //! the engine, in a test and in the simulator.
 
+use crate::gnutella::dht;
 use crate::stripe::{assembler, cutter};
 use crate::{Time, channel, choker, gnutella, metadata, picker, relay, slots, stripe, trackers};
 
@@ -56,6 +57,7 @@ machines!(
     channel::Channel,
     choker::Choker,
     cutter::Cutter,
+    dht::Dht,
     gnutella::Leaf,
     metadata::Fetch,
     picker::Picker,

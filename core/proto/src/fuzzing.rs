@@ -362,6 +362,10 @@ pub fn gnutella_heads(data: &[u8]) {
         let again = gnutella::ServentFields::parse(head.as_bytes()).expect("it has few fields");
         assert_eq!(again.to_lines(), fields.to_lines(), "fields must survive their text");
     }
+    if let Ok(request) = gnutella::FileRequest::parse(data) {
+        let range = request.bytes.and_then(|bytes| bytes.of(1000));
+        assert!(range.is_none_or(|range| !range.is_empty() && range.end <= 1000), "a range must be of the file");
+    }
     let answer = gnutella::CacheAnswer::parse(data);
     assert!(answer.hosts.len() <= gnutella::MAX_CACHE_LINES);
     let block = Bytes::copy_from_slice(data);

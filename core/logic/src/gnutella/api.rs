@@ -4,7 +4,7 @@ use bytes::Bytes;
 use playswarm_proto::FileHashes;
 use playswarm_proto::gnutella::{Frame, Guid, HeadPong, media};
 use playswarm_proto::sha1::Digest;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 /// A connection to an ultrapeer, numbered by the machine. Numbers are never reused.
@@ -244,6 +244,13 @@ pub enum Output {
         sha1: Digest,
         /// The answer.
         pong: HeadPong,
+    },
+    /// Tell the DHT of addresses that may be its nodes, see [`super::dht::Input::Named`].
+    Nodes {
+        /// Address of the host that names them.
+        by: Ipv4Addr,
+        /// The addresses.
+        nodes: Vec<SocketAddrV4>,
     },
     /// Save [`super::Leaf::hosts`] for the next session.
     SaveHosts,

@@ -155,6 +155,8 @@ impl Leaf {
         (link.is_up, link.heard) = (true, now);
         self.greet(key);
         self.ask(key);
+        // Most ultrapeers are nodes of the DHT, at the same port.
+        self.outputs.push_back(Output::Nodes { by: *address.ip(), nodes: vec![address] });
     }
 
     /// Sends what an ultrapeer has to know: the messages that we understand, and our words.
@@ -328,6 +330,10 @@ impl Leaf {
             self.resume_guesses();
         }
         self.learn(&pong.others(), class, false);
+        let nodes = pong.dht_nodes();
+        if !nodes.is_empty() {
+            self.outputs.push_back(Output::Nodes { by: ip, nodes });
+        }
     }
 
     /// Returns the hit for a query of others.

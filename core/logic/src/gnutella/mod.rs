@@ -1,5 +1,5 @@
 //! A leaf of the Gnutella network: which ultrapeers it is connected to, what it says to them, its
-//! searches and their results.
+//! searches and their results. Lookups in the DHT are a machine of their own, [`dht`].
 //!
 //! Connections, handshakes, name lookups and datagrams are the driver's. A leaf routes nothing for
 //! others. What strangers say is bounded, and an address that one names is used only if
@@ -8,6 +8,8 @@
 mod addresses;
 mod api;
 mod bootstrap;
+pub mod dht;
+pub mod giver;
 mod hosts;
 mod links;
 mod results;

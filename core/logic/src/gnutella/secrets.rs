@@ -42,6 +42,11 @@ impl Secrets {
         Guid::of_random(bytes)
     }
 
+    /// Returns the name of a node of the DHT.
+    pub(super) fn kuid(&self) -> [u8; 20] {
+        self.hash(b"kuid", b"")
+    }
+
     /// Returns a seed for ties.
     pub(super) fn seed(&self) -> u64 {
         self.hash(b"seed", b"").iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte))

@@ -27,6 +27,7 @@ mod message;
 mod ping;
 mod qrp;
 mod query;
+mod request;
 mod servent_fields;
 mod spam;
 #[cfg(test)]
@@ -52,6 +53,7 @@ pub use message::Message;
 pub use ping::{Bye, MAX_PONG_ADDRESSES, Ping, Pong, Push, UltrapeerSlots, VENDOR, VendorCode};
 pub use qrp::{MAX_SLOTS_LOG2, RouteReceiver, RouteTable, RouteUpdate, hash};
 pub use query::{MAX_OUR_QUERY_BYTES, MAX_OUR_TEXT_BYTES, Query, flag, media};
+pub use request::{BadRequest, ByteRange, FileRequest};
 pub use servent_fields::{MAX_HEAD_RANGES, MAX_HEAD_SOURCES, PushSource, QueuePlace, ServentFields, Target, TreePlace};
 pub use spam::{NO_INDEX, SpamMark, spam_mark};
 pub use vendor::{Feature, Id, MAX_TOKEN_BYTES, OURS, STOP_QUERY, VendorMessage};

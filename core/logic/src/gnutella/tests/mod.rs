@@ -12,6 +12,7 @@ use std::net::Ipv4Addr;
 mod bounds;
 mod finding;
 mod network;
+mod probing;
 
 /// A leaf, its time, and what it said.
 struct Lab {

@@ -329,3 +329,15 @@ fn while_nobody_can_connect_to_us_nothing_is_shared() {
     let said = messages(&lab.handle(Input::Reachable(None)));
     assert!(said.contains(&Message::Vendor(VendorMessage::HopsFlow(0))), "{said:?}");
 }
+
+#[test]
+fn ultrapeers_and_the_nodes_that_they_name_are_handed_on_for_the_dht() {
+    let mut lab = Lab::new(&config([host(1)]));
+    let link = dialled(&lab.handle(Input::Timeout))[0].0;
+    let at_once = lab.handle(Input::Connected { link });
+    assert!(at_once.contains(&Output::Nodes { by: *host(1).ip(), nodes: vec![host(1)] }));
+    let mut pong = ultrapeer_pong(host(2), &[]);
+    pong.ggep = Ggep::new().with("DHTIPP", packed(&[host(8), host(9)]));
+    let outputs = lab.hears(1, &Message::Pong(pong), Guid::ZERO, 1);
+    assert!(outputs.contains(&Output::Nodes { by: *host(1).ip(), nodes: vec![host(8), host(9)] }), "{outputs:?}");
+}

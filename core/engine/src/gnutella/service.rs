@@ -251,6 +251,8 @@ impl Service {
                     search.send_replace(Some(end));
                 }
             }
+            // Nodes for lookups in the DHT, which nothing drives yet.
+            Output::Nodes { .. } => {}
             Output::Probed { address, sha1, pong } => drop(self.probed.send((address, sha1, pong))),
             Output::SaveHosts => {
                 let hosts = inside.leaf.hosts();

@@ -313,7 +313,7 @@ fn a_servent_takes_one_connection_and_a_wait_is_no_failure() {
     let mut now = Time::ZERO;
     for _ in 0..5 {
         assert_eq!(dials(&mut book, now, true), [0]);
-        book.joined(SourceKey(0));
+        book.joined(now, SourceKey(0));
         now = now + Duration::from_secs(100);
         assert_eq!(dials(&mut book, now, true), [], "there is no second connection");
         book.left(now, SourceKey(0), true, End::Held("a queue".to_owned(), Duration::from_secs(40)));

@@ -168,7 +168,7 @@ impl<'a> Scene<'a> {
             first_byte_s: session.first_byte.map(|first| first.as_secs_f64()),
             before_s,
             limit_s: self.options.limit_s(self.which.senders().min(FIRST)),
-            start_s: session.began.then(|| session.playback.start.as_secs_f64()),
+            start_s: session.began.then_some(session.playback.start.as_secs_f64()),
             stalls: session.stalls.iter().map(|(at_s, for_s, _)| (*at_s, *for_s)).collect(),
             complete_s: complete,
             rate: complete.map(|at| total as f64 / (at + before_s)),

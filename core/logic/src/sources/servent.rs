@@ -18,7 +18,7 @@ pub const ONE_BY_ONE: Manner = Manner::Ranges { depth: 1, least_bytes: 256 << 10
 /// Pause after which a busy servent that says nothing is asked again.
 const BUSY: Duration = Duration::from_secs(60);
 /// Time after which gtk-gnutella has noticed that an earlier connection for the file is gone.
-const CONFLICT: Duration = Duration::from_secs(45);
+pub const CONFLICT: Duration = Duration::from_secs(45);
 /// Pause after a ban or the loss of our place in a queue, as gtk-gnutella asks for.
 const PENALTY: Duration = Duration::from_secs(1200);
 /// Time beyond the one that a servent asked for: it says whole seconds, and punishes early requests.

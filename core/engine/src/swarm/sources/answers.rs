@@ -115,6 +115,7 @@ impl Lane {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 return Err(End::Busy(why, after.map(|after| after.wait(now))));
             }
+            Remedy::Reconnect if self.is_servent => return Err(End::Busy(why, Some(servent::CONFLICT))),
             Remedy::Reconnect => return self.broke(&why),
             Remedy::Follow(_) => self.note_answer(),
             Remedy::GiveUp => {}
@@ -131,8 +132,12 @@ impl Lane {
             After::Lacks => {
                 let bits = self.known.site.lock().bits();
                 self.said.extend(bits.map(|bits| Message::Bitfield(bits.as_bytes().to_vec().into())));
-                self.swarm.sources.book.lock().lacks(self.known.key, why);
+                self.swarm.sources.book.lock().lacks(self.known.key, why.clone());
             }
+        }
+        if self.is_servent {
+            // It may still be sending the answer. A second connection would be a conflict.
+            return Err(End::Busy(why, Some(servent::CONFLICT)));
         }
         self.begin_anew();
         Ok(())

@@ -17,7 +17,8 @@ const MUTATIONS: usize = 12_500;
 
 #[test]
 fn mutated_mp3_files_neither_panic_nor_hang_nor_take_memory() {
-    mutate::run("media_mp3", Container::Mp3, MUTATIONS);
+    // Each takes ten times as long as one of the others: frames are sought in all of the file.
+    mutate::run("media_mp3", Container::Mp3, MUTATIONS / 10);
 }
 
 #[test]

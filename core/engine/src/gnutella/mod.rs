@@ -4,12 +4,13 @@
 //! opened. What servents say of a file is not believed: its bytes are checked against the hash in the
 //! link. docs/GNUTELLA.md says what strangers see of a search.
 //!
-//! [`Service`] owns the leaf ([`playswarm_logic::gnutella`]); `link` is a connection to an
-//! ultrapeer, `hosts` are the ways to ultrapeers.
+//! [`Service`] owns the leaf ([`playswarm_logic::gnutella`]) and the DHT; `link` is a connection to an
+//! ultrapeer, `hosts` are the ways to ultrapeers, `lookup` finds the sources of a SHA-1.
 
 mod hit;
 mod hosts;
 mod link;
+mod lookup;
 mod service;
 mod settings;
 

@@ -6,7 +6,7 @@ use crate::channel::ChannelArgs;
 use crate::demo::DemoArgs;
 use crate::key::KeyCommand;
 use crate::relay::RelayArgs;
-use crate::search::{self, SearchArgs};
+use crate::search::{self, MaybeGnutellaArgs, SearchArgs};
 use crate::source;
 use crate::units::{parse_address, parse_at, parse_count, parse_node, parse_rate, parse_size, parse_wait};
 use anyhow::{Result, anyhow, bail};
@@ -202,6 +202,8 @@ pub(crate) struct StreamArgs {
     #[command(flatten)]
     pub(crate) http: HttpArgs,
     #[command(flatten)]
+    pub(crate) gnutella: MaybeGnutellaArgs,
+    #[command(flatten)]
     pub(crate) network: NetworkArgs,
 }
 
@@ -231,6 +233,8 @@ pub(crate) struct InfoArgs {
     /// Folder with files of the torrent, which are read; nothing is written. Default: the folder of `stream`
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) gnutella: MaybeGnutellaArgs,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
 }
@@ -500,6 +504,15 @@ mod tests {
     #[test]
     fn the_command_line_definition_is_valid() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn gnutella_is_off_unless_it_is_asked_for_or_a_way_to_it_is_named() {
+        for (options, is_on) in [("", false), (" --gnutella", true), (" --gnutella-node 192.0.2.1:6346", true)] {
+            let mut config = Config::default();
+            stream(&format!("playswarm stream urn:sha1:x{options}")).gnutella.apply(&mut config);
+            assert_eq!(config.gnutella.enabled, is_on, "{options}");
+        }
     }
 
     #[test]

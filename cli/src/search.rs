@@ -81,6 +81,27 @@ enum KindArg {
     Audio,
 }
 
+/// Of commands for which the network is off by default.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Gnutella")]
+pub(crate) struct MaybeGnutellaArgs {
+    /// Find sources of a file that a SHA-1 names in the Gnutella network. Strangers see the hash, the words of its name, and your address
+    #[arg(long)]
+    gnutella: bool,
+    #[command(flatten)]
+    network: GnutellaArgs,
+}
+
+impl MaybeGnutellaArgs {
+    /// Turns the network on if it is asked for, or if a host or a cache is named.
+    pub(crate) fn apply(&self, config: &mut Config) {
+        let network = &self.network;
+        if self.gnutella || !network.gnutella_node.is_empty() || !network.gnutella_cache.is_empty() {
+            network.apply(config);
+        }
+    }
+}
+
 impl GnutellaArgs {
     /// Turns the network on, with these hosts and caches.
     pub(crate) fn apply(&self, config: &mut Config) {

@@ -46,6 +46,7 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
     let rtsp = args.http.rtsp_config(&http)?;
     let mut config = args.network.config()?;
     args.storage.apply(&mut config);
+    args.gnutella.apply(&mut config);
     let mut stop = Stop::new()?;
     let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
     let source = source.with_mirrors(args.mirror.iter().map(String::as_str))?;

@@ -16,6 +16,28 @@ const SEARCH: Duration = Duration::from_secs(30);
 const PORT: u16 = 6346;
 
 #[test]
+fn a_film_plays_by_its_sha1_alone() {
+    if !requirement::network() {
+        return;
+    }
+    let net = Net::at(PUBLIC, &["viewer", "holder"].map(|host| (host, Link::default())));
+    let folder = tempfile::tempdir().unwrap();
+    let content = Content::new(17, 2 << 20);
+    content.write_to(&folder.path().join("Big Buck Bunny.mkv"));
+    let mut holder = Options::ultrapeer(&net.place("holder"), net.addr("holder", PORT));
+    (holder.share, holder.dht_crowd) = (vec![folder.path().to_owned()], 18);
+    let mut holder = Servent::start(&holder);
+    holder.published();
+    let (sha1, at) = (holder.files[0].sha1.clone(), holder.addr.to_string());
+    let stream = Builder::stream(format!("urn:sha1:{sha1}")).place(net.place("viewer"), net.addr("viewer", 6881));
+    let mut playswarm = stream.argument("--gnutella-node").argument(&at).argument("--accept-tree").spawn();
+    let url = playswarm.wait_url(STARTUP);
+    assert!(url.path.contains(&sha1), "it has no other name: {url:?}");
+    CheckedReader::new(&playswarm, content).read_all();
+    assert!(holder.events("violation").is_empty(), "{:?}", holder.events("violation"));
+}
+
+#[test]
 fn a_film_is_found_by_words_and_its_link_plays() {
     if !requirement::network() {
         return;

@@ -27,7 +27,8 @@ const LONELY: Duration = Duration::from_secs(6);
 
 pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCode> {
     // Checked even if the settings turn out to be unused.
-    let config = args.network.config()?;
+    let mut config = args.network.config()?;
+    args.gnutella.apply(&mut config);
     config.check()?;
     let mut stop = Stop::new()?;
     let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::FAILURE) };

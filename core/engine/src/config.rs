@@ -160,7 +160,8 @@ impl Config {
     }
 
     /// Returns settings for a session without peers, which only fetches torrents from their URLs. Of
-    /// these settings it has the interface, the proxy and the blocklist, and those about web servers.
+    /// these settings it has the interface, the proxy and the blocklist, and those about web servers and
+    /// Gnutella.
     pub fn without_peers(&self) -> Config {
         let listen = self.listen.map(|listen| listen.ip()).filter(|ip| !ip.is_unspecified() && !ip.is_loopback());
         Config {
@@ -169,6 +170,7 @@ impl Config {
             blocklist: self.blocklist.clone(),
             accept_tree: self.accept_tree,
             web_seeds: self.web_seeds,
+            gnutella: self.gnutella.clone(),
             ..Config::offline(PathBuf::new())
         }
     }

@@ -311,7 +311,7 @@ impl Session {
         Ok(match resolved {
             Resolved::Metainfo(torrent) => Ok(torrent),
             Resolved::Magnet(magnet) => Err(magnet),
-            Resolved::File(file) => Ok(named::prepare(file, config, self.shared.discovery.web()).await?),
+            Resolved::File(file) => Ok(gnutella::prepare(self, self.shared.discovery.web(), file, config).await?),
         })
     }
 
@@ -372,6 +372,7 @@ impl Session {
             s.registry.insert(info_hash, swarm.clone());
         }
         let torrent = swarm.torrent_unless_silent(wait).await?;
+        gnutella::keep_finding(self, &swarm);
         opening.swarm = None;
         let inner = Arc::new(Inner {
             swarm,

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use playswarm::gnutella::{GnutellaConfig, Hit, Query, Search};
-use playswarm::{Config, Error, ErrorKind, Session};
+use playswarm::{Config, Error, ErrorKind, Session, Source, TorrentHandle};
 use playswarm_tests::netlab::{Link, Net, PUBLIC};
 use playswarm_tests::peers::servent::{Options, Servent};
 use playswarm_tests::{requirement, wait_for};
@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
 
 /// Port of servents.
 const PORT: u16 = 6346;
@@ -79,20 +80,30 @@ impl World {
         change: impl FnOnce(&mut GnutellaConfig) + Send,
         run: impl AsyncFnOnce(&Session) -> T + Send,
     ) -> T {
-        let mut config = Config::offline(dir);
-        config.listen = Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 6881)));
-        config.gnutella.enabled = true;
+        let mut config = settings(dir);
         change(&mut config.gnutella);
-        self.net.place("viewer").run(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let session = Session::new(config).await.unwrap();
-                let result = run(&session).await;
-                session.close().await;
-                result
-            })
-        })
+        view(&self.net, config, run)
     }
+}
+
+fn settings(dir: &Path) -> Config {
+    let mut config = Config::offline(dir);
+    config.listen = Some(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 6881)));
+    config.gnutella.enabled = true;
+    config
+}
+
+/// Runs a session at the viewer of a network.
+fn view<T: Send>(net: &Net, config: Config, run: impl AsyncFnOnce(&Session) -> T + Send) -> T {
+    net.place("viewer").run(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let session = Session::new(config).await.unwrap();
+            let result = run(&session).await;
+            session.close().await;
+            result
+        })
+    })
 }
 
 fn query(words: &str, wait: Duration) -> Query {
@@ -332,6 +343,173 @@ async fn the_network_is_used_only_if_asked_for_and_a_search_needs_a_word() {
     on.close().await;
     assert_eq!(search.next().await.unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(on.search(Query::new("sintel")).err().unwrap().kind(), ErrorKind::Closed);
+}
+
+/// Twenty nodes of the DHT. One shares a film, which is stored there; another is an ultrapeer.
+struct Film {
+    net: Net,
+    holder: Servent,
+    up: Servent,
+    bytes: Vec<u8>,
+    folder: TempDir,
+}
+
+const FILM: &str = "Quiet Film.mkv";
+
+impl Film {
+    fn new() -> Film {
+        let far = Link { delay_ms: 10.0, ..Link::default() };
+        let net = Net::at(PUBLIC, &["viewer", "up", "holder", "leaf"].map(|host| (host, far)));
+        let folder = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..900_000u32).map(|n| (n / 1024 * 7 + n % 251) as u8).collect();
+        std::fs::write(folder.path().join(FILM), &bytes).unwrap();
+        let mut holder = servent(&net, "holder", Some(folder.path()), true);
+        holder.dht_crowd = 18;
+        let mut holder = Servent::start(&holder);
+        holder.published();
+        let mut up = servent(&net, "up", None, true);
+        up.dht = vec![holder.addr];
+        let mut up = Servent::start(&up);
+        up.published();
+        Film { net, holder, up, bytes, folder }
+    }
+
+    fn sha1(&self) -> Source {
+        Source::parse(&format!("urn:sha1:{}", self.holder.files[0].sha1)).unwrap()
+    }
+
+    fn settings(&self, dir: &Path) -> Config {
+        let mut config = settings(dir);
+        config.gnutella.hosts = vec![SocketAddrV4::new(self.net.ip("up"), PORT)];
+        config.web_seeds = true;
+        config
+    }
+
+    /// Checks that all of it comes.
+    async fn plays(&self, handle: &TorrentHandle) {
+        let mut read = Vec::new();
+        let mut stream = handle.stream(0).unwrap();
+        tokio::time::timeout(PATIENCE, stream.read_to_end(&mut read)).await.expect("in time").unwrap();
+        assert!(read == self.bytes, "the bytes differ");
+    }
+}
+
+/// Returns the servents that are sources.
+fn servents(handle: &TorrentHandle) -> Vec<String> {
+    let sources = handle.status().sources.into_iter();
+    sources.filter(|source| source.origin == "servent").map(|source| source.url).collect()
+}
+
+#[test]
+fn a_bare_sha1_plays_from_the_source_that_the_dht_names() {
+    if !requirement::network() {
+        return;
+    }
+    let film = Film::new();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = film.settings(dir.path());
+    config.accept_tree = true;
+    let begun = Instant::now();
+    let opened = view(&film.net, config, async |session| {
+        let handle = session.open(film.sha1()).await.unwrap();
+        let opened = begun.elapsed();
+        assert_eq!(handle.metainfo().proof.kind(), "accepted tree");
+        film.plays(&handle).await;
+        let at = format!("http://{}/", film.holder.addr);
+        assert!(matches!(&*servents(&handle), [only] if only.starts_with(&at)), "{:?}", servents(&handle));
+        opened
+    });
+    println!("a bare SHA-1 is open after {opened:?}");
+    // An ultrapeer that a cache names leads there too.
+    let third = tempfile::tempdir().unwrap();
+    let mut config = settings(third.path());
+    config.gnutella.caches = vec![SocketAddrV4::new(film.net.ip("up"), PORT).to_string()];
+    view(&film.net, config, async |session| session.open(film.sha1()).await.map(drop).unwrap());
+    // Its nodes were saved, and lead there again without a host that is known. A tree is not needed.
+    let state = dir.path().join(".playswarm");
+    std::fs::remove_file(state.join("gnutella-hosts")).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    std::fs::create_dir(other.path().join(".playswarm")).unwrap();
+    std::fs::rename(state.join("gnutella-nodes"), other.path().join(".playswarm/gnutella-nodes")).unwrap();
+    // A cache that does not answer, in place of the well-known ones.
+    let mut config = settings(other.path());
+    config.gnutella.caches = vec!["44.77.0.200:1".to_owned()];
+    view(&film.net, config, async |session| {
+        let handle = session.open(film.sha1()).await.unwrap();
+        assert_eq!(handle.metainfo().proof.kind(), "whole file");
+        film.plays(&handle).await;
+    });
+}
+
+#[test]
+fn a_film_that_lacks_sources_gets_those_of_the_dht_and_of_its_name() {
+    if !requirement::network() {
+        return;
+    }
+    let mut film = Film::new();
+    let leaf = Servent::start(&servent(&film.net, "leaf", Some(film.folder.path()), false));
+    wait_for("the table of the leaf", PATIENCE, || {
+        (film.up.status()["heard"]["0x30"].as_u64() >= Some(2)).then_some(())
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let shared = &film.holder.files[0];
+    // No server is needed to open it: the link has the length.
+    let link = format!("magnet:?xt=urn:sha1:{}&xl={}&dn=Quiet+Film.mkv", shared.sha1, film.bytes.len());
+    view(&film.net, film.settings(dir.path()), async |session| {
+        let handle = session.open(Source::parse(&link).unwrap()).await.unwrap();
+        let wanted = [film.holder.addr, leaf.addr].map(|servent| format!("http://{servent}/"));
+        let all = async {
+            while !wanted.iter().all(|at| servents(&handle).iter().any(|url| url.starts_with(at))) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, all).await.unwrap_or_else(|_| panic!("{:?}", servents(&handle)));
+        film.plays(&handle).await;
+    });
+    let queries = film.up.events("query");
+    assert!(queries.iter().any(|query| query["text"] == "quiet film mkv"), "{queries:?}");
+    // Complete, it lacks nothing.
+    let (before, asked) = (queries.len(), film.up.status()["heard"]["datagrams"].clone());
+    view(&film.net, film.settings(dir.path()), async |session| {
+        let handle = session.open(Source::parse(&link).unwrap()).await.unwrap();
+        assert!(handle.is_complete().unwrap());
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    });
+    assert_eq!((film.up.events("query").len(), film.up.status()["heard"]["datagrams"].clone()), (before, asked));
+}
+
+#[test]
+fn no_stranger_learns_of_a_file_unless_the_network_is_on() {
+    if !requirement::network() {
+        return;
+    }
+    let film = Film::new();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = film.settings(dir.path());
+    config.gnutella.enabled = false;
+    film.net.record("viewer");
+    let refused = view(&film.net, config, async |session| {
+        let refused = session.open(film.sha1()).await.err().unwrap();
+        let length = film.bytes.len();
+        let link = format!("magnet:?xt=urn:sha1:{}&xl={length}&dn=Quiet+Film.mkv", film.holder.files[0].sha1);
+        let _handle = session.open(Source::parse(&link).unwrap()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        refused
+    });
+    assert!(film.net.destinations("viewer").is_empty(), "{:?}", film.net.destinations("viewer"));
+    assert!(refused.to_string().contains("turn the Gnutella network on"), "{refused}");
+}
+
+#[test]
+fn a_sha1_that_nobody_has_is_refused_in_a_sentence() {
+    if !requirement::network() {
+        return;
+    }
+    let film = Film::new();
+    let dir = tempfile::tempdir().unwrap();
+    let nobody = Source::parse(&format!("urn:sha1:{}", "A".repeat(32))).unwrap();
+    let refused = view(&film.net, film.settings(dir.path()), async |session| session.open(nobody).await.err().unwrap());
+    assert!(refused.to_string().contains("the Gnutella network knows no source of it"), "{refused}");
 }
 
 /// Resident memory of this process, bytes.

@@ -31,6 +31,8 @@ pub struct Options {
     /// Number of nodes of the DHT that run beside it. If there are any, it stores there where its
     /// files are, and is itself a node to begin with.
     pub dht_crowd: usize,
+    /// Nodes of the DHT that it joins. It stores there where its files are.
+    pub dht: Vec<SocketAddr>,
     /// Knobs of `peers/gnutella/conduct.py` with their values.
     pub knobs: Vec<(&'static str, String)>,
 }
@@ -39,8 +41,8 @@ impl Options {
     /// Returns the options of an honest leaf at an address.
     pub fn leaf(place: &Place, listen: SocketAddr) -> Options {
         let (ultrapeer, firewalled) = (false, false);
-        let (share, connect, dht_crowd, knobs) = Default::default();
-        Options { place: place.clone(), listen, ultrapeer, firewalled, share, connect, dht_crowd, knobs }
+        let (share, connect, dht_crowd, dht, knobs) = Default::default();
+        Options { place: place.clone(), listen, ultrapeer, firewalled, share, connect, dht_crowd, dht, knobs }
     }
 
     /// Returns the options of an honest ultrapeer at an address.
@@ -116,6 +118,9 @@ impl Servent {
         if options.dht_crowd > 0 {
             command.args(["--dht-crowd", &options.dht_crowd.to_string()]);
         }
+        for node in &options.dht {
+            command.arg("--dht").arg(node.to_string());
+        }
         for (knob, value) in &options.knobs {
             command.arg("--set").arg(format!("{knob}={value}"));
         }
@@ -139,6 +144,12 @@ impl Servent {
         });
         assert!(said.get("refused").is_none(), "the servent says: {said}");
         said["answer"].clone()
+    }
+
+    /// Waits until it is in the DHT and has stored there where its files are.
+    #[track_caller]
+    pub fn published(&mut self) {
+        self.process.expect_line(0, ANSWER, |line| line.contains("\"published\"").then_some(()));
     }
 
     /// Turns a knob.

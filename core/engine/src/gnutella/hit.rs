@@ -1,6 +1,7 @@
 //! Files that a search found, and links to them.
 
-use playswarm_logic::gnutella::{Found, Hidden, Source};
+use crate::discovery::source::Source;
+use playswarm_logic::gnutella::{self, Found, Hidden};
 use playswarm_proto::FileHashes;
 use playswarm_proto::gnutella::SpamMark;
 use playswarm_proto::magnet::{FileLink, Role, Server};
@@ -67,6 +68,16 @@ impl Hit {
     /// Returns the link with which the file is opened: its hashes, name and length, and up to ten
     /// sources. `None` if it has no hash.
     pub fn magnet(&self) -> Option<String> {
+        self.link().map(|link| link.to_string())
+    }
+
+    /// Returns the file for [`Session::open`](crate::Session::open), as its link names it. `None` if it
+    /// has no hash.
+    pub fn source(&self) -> Option<Source> {
+        self.link().map(|link| Source::File(link.into()))
+    }
+
+    fn link(&self) -> Option<FileLink> {
         let hashes = FileHashes::from_urn(self.urn.as_deref()?)?;
         let mut link = FileLink::new(hashes);
         (link.length, link.name) = (Some(self.size_bytes), Some(self.name.clone()).filter(|name| !name.is_empty()));
@@ -80,7 +91,7 @@ impl Hit {
             let urls = sources.into_iter().filter_map(|source| source.address).filter_map(url);
             link.servers = urls.map(|url| Server { role: Role::Exact, url }).take(MAX_LINK_SOURCES).collect();
         }
-        Some(link.to_string())
+        Some(link)
     }
 }
 
@@ -99,7 +110,7 @@ impl Serialize for Hit {
 }
 
 impl HitSource {
-    fn of(source: &Source) -> HitSource {
+    fn of(source: &gnutella::Source) -> HitSource {
         HitSource {
             address: source.address,
             program: source.vendor.map(|vendor| vendor.iter().map(|byte| shown(*byte)).collect()),
@@ -132,7 +143,6 @@ fn reason(hidden: Hidden) -> &'static str {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::discovery::source::Source;
     use playswarm_proto::magnet::parse_file;
 
     const SHA1: &str = "urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
@@ -163,11 +173,14 @@ mod tests {
         let servers: Vec<String> = link.servers.iter().map(|server| server.url.to_string()).collect();
         let url = |at: &str| format!("http://{at}/uri-res/N2R?{SHA1}");
         assert_eq!(servers, ["[2600::1]:1003", "9.9.9.2:1002", "9.9.9.1:1001"].map(url));
+        let Some(Source::File(file)) = hit(BOTH).source() else { panic!("it is a file") };
+        assert_eq!(file, link.into());
     }
 
     #[test]
     fn a_file_without_a_hash_has_no_link_and_one_with_a_tree_alone_names_no_source() {
         assert_eq!(hit("").magnet(), None);
+        assert!(hit("").source().is_none());
         let tree = format!("urn:tree:tiger:{}", BOTH.rsplit('.').next().unwrap());
         assert!(!hit(&tree).magnet().unwrap().contains("xs="));
     }

@@ -13,30 +13,32 @@ use std::path::Path;
 use std::time::Duration;
 use url::Url;
 
-/// File in the state folder with a host a line, the best first.
-const FILE: &str = "gnutella-hosts";
+/// File in the state folder with a host of the leaf a line, the best first.
+pub(super) const HOSTS: &str = "gnutella-hosts";
+/// The same with nodes of the DHT.
+pub(super) const NODES: &str = "gnutella-nodes";
 /// Longest such file, bytes: as many lines as are saved.
 const MAX_FILE_BYTES: u64 = MAX_SAVED as u64 * 22;
 /// Longest wait for the answer of a web cache.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Returns the hosts that an earlier session saved in this folder, the best first. Lines that are no
+/// Returns the hosts that an earlier session saved in this file of a folder, the best first. Lines that are no
 /// hosts are skipped.
-pub(super) fn load(dir: &Path) -> Vec<SocketAddrV4> {
-    let bytes = load_state(dir, FILE, MAX_FILE_BYTES).unwrap_or_default();
+pub(super) fn load(dir: &Path, file: &str) -> Vec<SocketAddrV4> {
+    let bytes = load_state(dir, file, MAX_FILE_BYTES).unwrap_or_default();
     String::from_utf8_lossy(&bytes).lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 /// Saves hosts for the next session. Those of private networks are left out: they mean other
 /// machines elsewhere.
-pub(super) fn save(dir: &Path, hosts: &[SocketAddrV4]) {
+pub(super) fn save(dir: &Path, file: &'static str, hosts: &[SocketAddrV4]) {
     let far = hosts.iter().filter(|host| !AddressClass::of((*host.ip()).into()).is_local());
     let mut text = String::new();
     for host in far {
         let _ = writeln!(text, "{host}");
     }
     if !text.is_empty() {
-        save_state(dir, FILE, text.as_bytes(), "the hosts of the Gnutella network");
+        save_state(dir, file, text.as_bytes(), "the hosts of the Gnutella network");
     }
 }
 
@@ -78,14 +80,14 @@ mod tests {
     #[test]
     fn hosts_are_saved_in_their_order_and_those_of_private_networks_are_not() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(load(dir.path()).is_empty());
+        assert!(load(dir.path(), HOSTS).is_empty());
         let hosts =
             ["9.9.9.9:6346", "10.0.0.1:6346", "127.0.0.1:6346", "8.8.8.8:1025"].map(|host| host.parse().unwrap());
-        save(dir.path(), &hosts);
-        assert_eq!(load(dir.path()), [hosts[0], hosts[3]]);
+        save(dir.path(), HOSTS, &hosts);
+        assert_eq!(load(dir.path(), HOSTS), [hosts[0], hosts[3]]);
         // A session without hosts keeps those of the one before.
-        save(dir.path(), &hosts[1..3]);
-        assert_eq!(load(dir.path()).len(), 2);
+        save(dir.path(), HOSTS, &hosts[1..3]);
+        assert_eq!(load(dir.path(), HOSTS).len(), 2);
     }
 
     #[test]
@@ -93,9 +95,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let hosts: Vec<SocketAddrV4> = (100..200).map(|n| format!("199.199.199.{n}:65535").parse().unwrap()).collect();
         assert_eq!(hosts.len(), MAX_SAVED);
-        save(dir.path(), &hosts);
-        assert_eq!(load(dir.path()), hosts);
-        save_state(dir.path(), FILE, b"garbage\n9.9.9.9:6346\n9.9.9.9\n\xff\n", "a file of a test");
-        assert_eq!(load(dir.path()), ["9.9.9.9:6346".parse().unwrap()]);
+        save(dir.path(), HOSTS, &hosts);
+        assert_eq!(load(dir.path(), HOSTS), hosts);
+        save_state(dir.path(), HOSTS, b"garbage\n9.9.9.9:6346\n9.9.9.9\n\xff\n", "a file of a test");
+        assert_eq!(load(dir.path(), HOSTS), ["9.9.9.9:6346".parse().unwrap()]);
     }
 }

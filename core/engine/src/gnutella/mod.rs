@@ -4,15 +4,19 @@
 //! opened. What servents say of a file is not believed: its bytes are checked against the hash in the
 //! link. docs/GNUTELLA.md says what strangers see of a search.
 //!
-//! [`Service`] owns the leaf ([`playswarm_logic::gnutella`]); `link` is a connection to an
-//! ultrapeer, `hosts` are the ways to ultrapeers.
+//! [`Service`] owns the leaf ([`playswarm_logic::gnutella`]) and the DHT; `link` is a connection to an
+//! ultrapeer, `hosts` are the ways to ultrapeers, `lookup` finds the sources of a SHA-1, and
+//! `finding` passes them on to films.
 
+mod finding;
 mod hit;
 mod hosts;
 mod link;
+mod lookup;
 mod service;
 mod settings;
 
+pub(crate) use finding::{keep_finding, prepare};
 pub use hit::{Hit, HitSource};
 pub use playswarm_logic::gnutella::Kind;
 pub(crate) use service::Service;
@@ -97,13 +101,13 @@ impl Session {
     ///
     /// ```no_run
     /// # async fn example(session: playswarm::Session) -> playswarm::Result<()> {
-    /// use playswarm::{Source, gnutella::Query};
+    /// use playswarm::gnutella::Query;
     ///
     /// let search = session.search(Query::new("big buck bunny"))?;
     /// while let Some(hit) = search.next().await? {
     ///     println!("{} ({} bytes)", hit.name, hit.size_bytes);
-    ///     if let Some(link) = hit.magnet() {
-    ///         let media = session.open(Source::parse(&link)?).await?;
+    ///     if let Some(source) = hit.source() {
+    ///         let media = session.open(source).await?;
     /// #       let _ = media;
     ///     }
     /// }

@@ -1,8 +1,9 @@
-//! The leaf of a session: owns its connections, its UDP socket and its clock, and carries out its
-//! decisions.
+//! The leaf of a session, and its lookups in the DHT: owns their connections, their UDP socket and their
+//! clock, and carries out their decisions.
 //!
-//! [`Service::enter`] is the only place that locks the machine, drains its outputs and sets the timer.
+//! [`Service::enter`] is the only place that locks the machines, drains their outputs and sets the timer.
 
+use super::lookup::{Event, Lookup};
 use super::settings::Caches;
 use super::{hosts, link};
 use crate::config::Config;
@@ -12,8 +13,9 @@ use crate::network::Network;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use playswarm_logic::Time;
+use playswarm_logic::gnutella::dht::{self, Dht, LookupKey, Target};
 use playswarm_logic::gnutella::{self, End, Input, LINKS, Leaf, LinkKey, Output, SearchKey, Wanted};
-use playswarm_proto::gnutella::{Frame, Guid, HeadPong};
+use playswarm_proto::gnutella::{Frame, Guid, HeadPong, kind};
 use playswarm_proto::sha1::Digest;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -42,7 +44,7 @@ pub(super) type Progress = watch::Receiver<Option<End>>;
 pub(crate) struct Service {
     discovery: Arc<discovery::Shared>,
     caches: Caches,
-    /// Folder in which hosts are saved.
+    /// Folder in which hosts and nodes are saved.
     dir: Option<PathBuf>,
     servent: Guid,
     socket: Option<UdpSocket>,
@@ -58,14 +60,24 @@ pub(crate) struct Service {
 
 struct Inside {
     leaf: Leaf,
+    dht: Dht,
     /// Time for which the timer is set.
     armed: Time,
     /// Messages to the ultrapeers; without its entry, a connection is closed.
     outboxes: BTreeMap<LinkKey, mpsc::Sender<Bytes>>,
     searches: BTreeMap<SearchKey, watch::Sender<Option<End>>>,
     next_search: u32,
+    lookups: BTreeMap<LookupKey, mpsc::UnboundedSender<Event>>,
+    next_lookup: u32,
     /// Attempts to connect so far.
     dials: usize,
+}
+
+impl Inside {
+    /// Returns the next time at which a machine has something to do.
+    fn next_timeout(&self) -> Time {
+        self.leaf.next_timeout().min(self.dht.next_timeout())
+    }
 }
 
 impl Service {
@@ -76,12 +88,13 @@ impl Service {
     pub(super) fn start(config: &Config, discovery: &Arc<discovery::Shared>) -> Result<Arc<Service>> {
         let caches = config.gnutella.caches()?;
         let mut known = config.gnutella.hosts.clone();
-        known.extend(hosts::load(&config.dir));
+        known.extend(hosts::load(&config.dir, hosts::HOSTS));
+        let mut nodes = hosts::load(&config.dir, hosts::NODES);
+        // An ultrapeer is mostly a node too.
+        nodes.extend(&config.gnutella.hosts);
         let socket = open_socket(discovery.network(), &config.gnutella.hosts);
-        let mut key = [0; 32];
-        crate::random::fill(&mut key);
         let settings = gnutella::Config {
-            key,
+            key: random_key(),
             links: *LINKS.start(),
             hosts: known,
             udp_caches: caches.udp.len(),
@@ -97,10 +110,13 @@ impl Service {
             socket,
             inside: Mutex::new(Inside {
                 leaf,
+                dht: Dht::new(Time::ZERO, &dht::Config { key: random_key(), nodes }),
                 armed: Time::NEVER,
                 outboxes: BTreeMap::new(),
                 searches: BTreeMap::new(),
                 next_search: 0,
+                lookups: BTreeMap::new(),
+                next_lookup: 0,
                 dials: 0,
             }),
             probed: broadcast::Sender::new(MAX_PROBES),
@@ -177,20 +193,45 @@ impl Service {
         });
     }
 
-    /// Closes all connections, ends all searches, and saves the hosts.
+    /// Looks up in the DHT which servents have the file of a SHA-1.
+    pub(crate) fn lookup(self: &Arc<Self>, sha1: Digest) -> Lookup {
+        let (sender, events) = mpsc::unbounded_channel();
+        let key = self.enter(|inside, now| {
+            let lookup = LookupKey(inside.next_lookup);
+            inside.next_lookup += 1;
+            if !self.cancel.is_cancelled() {
+                inside.lookups.insert(lookup, sender);
+                inside.dht.handle(now, dht::Input::Find { lookup, target: Target::Sources(sha1) });
+            }
+            lookup
+        });
+        Lookup::new(self.clone(), key, events)
+    }
+
+    /// Ends a lookup.
+    pub(super) fn forget_lookup(&self, lookup: LookupKey) {
+        self.enter(|inside, now| {
+            inside.lookups.remove(&lookup);
+            inside.dht.handle(now, dht::Input::Forget { lookup });
+        });
+    }
+
+    /// Closes all connections, ends all searches and lookups, and saves hosts and nodes.
     pub(super) fn close(&self) {
         if self.cancel.is_cancelled() {
             return;
         }
         self.cancel.cancel();
-        let hosts = {
+        let (hosts, nodes) = {
             let mut inside = self.inside.lock();
             inside.outboxes.clear();
             inside.searches.clear();
-            inside.leaf.hosts()
+            inside.lookups.clear();
+            (inside.leaf.hosts(), inside.dht.nodes())
         };
         if let Some(dir) = &self.dir {
-            hosts::save(dir, &hosts);
+            hosts::save(dir, hosts::HOSTS, &hosts);
+            hosts::save(dir, hosts::NODES, &nodes);
         }
     }
 
@@ -203,7 +244,11 @@ impl Service {
         while let Some(output) = inside.leaf.poll() {
             self.carry_out(&mut inside, now, output);
         }
-        let next = inside.leaf.next_timeout();
+        // The leaf names nodes, but the DHT tells the leaf nothing.
+        while let Some(output) = inside.dht.poll() {
+            self.carry_out_for_dht(&mut inside, output);
+        }
+        let next = inside.next_timeout();
         let rearm = next < inside.armed;
         if rearm {
             inside.armed = next;
@@ -251,15 +296,34 @@ impl Service {
                     search.send_replace(Some(end));
                 }
             }
-            // Nodes for lookups in the DHT, which nothing drives yet.
-            Output::Nodes { .. } => {}
+            Output::Nodes { by, nodes } => inside.dht.handle(now, dht::Input::Named { by, nodes }),
             Output::Probed { address, sha1, pong } => drop(self.probed.send((address, sha1, pong))),
-            Output::SaveHosts => {
-                let hosts = inside.leaf.hosts();
-                if let Some(dir) = self.dir.clone() {
-                    self.runtime.spawn_blocking(move || hosts::save(&dir, &hosts));
+            Output::SaveHosts => self.save(hosts::HOSTS, inside.leaf.hosts()),
+        }
+    }
+
+    fn carry_out_for_dht(&self, inside: &mut Inside, output: dht::Output) {
+        // A lookup that nobody reads any more is about to be forgotten.
+        match output {
+            dht::Output::SendTo { to, bytes } => self.send_datagram(to, &bytes),
+            dht::Output::Found { lookup, found } => {
+                if let Some(events) = inside.lookups.get(&lookup) {
+                    let _ = events.send(Event::Found(found));
                 }
             }
+            dht::Output::Ended { lookup, end } => {
+                if let Some(events) = inside.lookups.remove(&lookup) {
+                    let _ = events.send(Event::Ended(end));
+                }
+            }
+            dht::Output::SaveNodes => self.save(hosts::NODES, inside.dht.nodes()),
+        }
+    }
+
+    /// Saves addresses for the next session, apart from this thread.
+    fn save(&self, file: &'static str, addresses: Vec<SocketAddrV4>) {
+        if let Some(dir) = self.dir.clone() {
+            self.runtime.spawn_blocking(move || hosts::save(&dir, file, &addresses));
         }
     }
 
@@ -278,12 +342,20 @@ impl Service {
     /// Passes on a datagram.
     fn heard(&self, from: SocketAddrV4, datagram: &Bytes) {
         match Frame::from_datagram(datagram) {
-            // Messages of the DHT (`kind::DHT`) mean nothing to the leaf, which ignores them. A
-            // machine for them is to take them here, and answers by `send_datagram`.
+            Ok(frame) if frame.header.kind == kind::DHT => {
+                self.enter(|inside, now| inside.dht.handle(now, dht::Input::Datagram { from, frame }));
+            }
             Ok(frame) => self.tell(Input::Datagram { from, frame }),
             Err(why) => tracing::trace!(%from, "a datagram is ignored: {why}"),
         }
     }
+}
+
+/// Returns the only source of what strangers must not guess.
+fn random_key() -> [u8; 32] {
+    let mut key = [0; 32];
+    crate::random::fill(&mut key);
+    key
 }
 
 /// Opens the UDP socket; `None` where there can be none, as with a proxy. Hosts that the user named
@@ -314,12 +386,12 @@ async fn receive(service: Arc<Service>) {
     }
 }
 
-/// Passes timeouts to the leaf, until the service is closed.
+/// Passes timeouts to the machines, until the service is closed.
 async fn keep_time(service: Arc<Service>) {
     loop {
         let at = {
             let mut inside = service.inside.lock();
-            inside.armed = inside.leaf.next_timeout();
+            inside.armed = inside.next_timeout();
             (inside.armed != Time::NEVER).then(|| service.epoch + inside.armed.since(Time::ZERO))
         };
         let timer = async {
@@ -330,7 +402,10 @@ async fn keep_time(service: Arc<Service>) {
         };
         tokio::select! {
             () = service.cancel.cancelled() => return,
-            () = timer => service.tell(Input::Timeout),
+            () = timer => service.enter(|inside, now| {
+                inside.leaf.handle(now, Input::Timeout);
+                inside.dht.handle(now, dht::Input::Timeout);
+            }),
             () = service.rearm.notified() => {}
         }
     }

@@ -15,9 +15,9 @@ use crate::store::load_saved_tree;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use playswarm_proto::NamedFile;
 use playswarm_proto::named_file::Tree;
 use playswarm_proto::tiger_tree::{self, Digest, Level, Transfer};
+use playswarm_proto::{AddressClass, NamedFile};
 use probe::{Found, Said, probe};
 use std::cmp::Reverse;
 use std::path::PathBuf;
@@ -32,14 +32,15 @@ const MAX_LABEL: usize = 100;
 /// Longest time to wait for further servers once the length is known.
 const SETTLE: Duration = Duration::from_secs(5);
 
-/// Returns the metainfo of a file that hashes name.
+/// Returns the metainfo of a file that hashes name. `found` are URLs that strangers say have it.
 ///
 /// # Errors
 ///
 /// [`Error::Fetch`] if no server can be asked, or none says its length. [`Error::BadTorrent`] if
 /// it cannot have the length that it is said to have.
-pub(crate) async fn prepare(mut file: NamedFile, config: &Config, web: &Web) -> Result<Arc<Metainfo>> {
+pub(crate) async fn prepare(mut file: NamedFile, found: &[Url], config: &Config, web: &Web) -> Result<Arc<Metainfo>> {
     file.servers.retain(|server| config.web_seeds || server.is_mirror);
+    found.iter().for_each(|url| file.servers.push(url.clone(), AddressClass::Global));
     let metainfo = match saved_tree(&file, config.dir.clone()).await {
         Some(tree) => file.metainfo(tree.file_bytes(), Tree::Proven(tree))?,
         None => match (file.length, file.wants_tree()) {
@@ -119,7 +120,8 @@ impl Search {
 
     async fn run(mut self, web: &Web) -> Result<Metainfo> {
         if self.file.servers.is_empty() && !self.is_settled() {
-            let why = "no server that has it is known; add one to the link (&as=https://…), or name a mirror";
+            let why = "no server that has it is known; add one to the link (&as=https://…), name a mirror, or turn \
+                       the Gnutella network on";
             return Err(refusal(&self.file.label(), why));
         }
         let wants_tree = self.file.wants_tree() && (self.file.whole.tiger.is_some() || self.accept_tree);

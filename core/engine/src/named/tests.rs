@@ -110,7 +110,7 @@ fn config() -> Config {
 }
 
 async fn prepared(file: NamedFile, config: &Config) -> Result<Arc<Metainfo>> {
-    prepare(file, config, &Web::new(Network::open())).await
+    prepare(file, &[], config, &Web::new(Network::open())).await
 }
 
 #[tokio::test]

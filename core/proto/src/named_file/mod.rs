@@ -2,6 +2,7 @@
 //! [`Metainfo`] of one file, with another [`Proof`].
 
 use crate::bencode::{put_integer, put_string};
+use crate::gnutella::Target;
 use crate::magnet::{FileLink, Role, Server};
 use crate::metainfo::{BadMetainfo, MAX_PIECE_BYTES, MAX_TOTAL_BYTES, MIN_PIECE_BYTES, WebSeeds};
 use crate::proof::{Proof, WholeHashes};
@@ -111,14 +112,16 @@ impl NamedFile {
         self.given_name().or_else(|| self.urn()).unwrap_or_else(|| self.shown_name())
     }
 
-    /// Returns the name of the link, or the last part of a server's URL.
+    /// Returns the name of the link, or the last part of a server's URL. Servents have files by their
+    /// hashes, so that their URLs name none.
     fn given_name(&self) -> Option<String> {
         let of_url = |url: &Url| {
             let last = url.path_segments()?.next_back().filter(|part| !part.is_empty())?;
             Some(percent_decode_str(last).decode_utf8_lossy().into_owned())
         };
         let name = self.name.clone().filter(|name| !name.trim().is_empty());
-        name.or_else(|| self.servers.iter().find_map(|server| of_url(&server.url)))
+        let names = |url: &&Url| Target::of_url(url).is_none();
+        name.or_else(|| self.servers.iter().map(|server| &server.url).filter(names).find_map(of_url))
     }
 
     /// Returns the name for display: that of the link, the last part of a server's URL, or the hash.

@@ -115,6 +115,9 @@ fn a_file_is_named_by_its_link_or_by_its_server() {
     // Otherwise by its hash. A message has it as links do.
     let urn = bitprint(b"x");
     assert_eq!(of("&as=http://h/"), urn.rsplit(':').next().unwrap());
+    // A servent has all files by their hashes.
+    let sha1 = "urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+    assert_eq!(of(&format!("&xs=http://9.9.9.9:6346/uri-res/N2R?{sha1}")), urn.rsplit(':').next().unwrap());
     assert_eq!(file(&format!("magnet:?xt={urn}")).label(), urn);
     assert_eq!(file(&format!("magnet:?xt={urn}&dn=film.mkv")).label(), "film.mkv");
 }

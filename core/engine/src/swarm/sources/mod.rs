@@ -30,6 +30,8 @@ use url::Url;
 
 /// Time between two looks whether more comes than is read.
 const LOOK: Duration = Duration::from_millis(250);
+/// Sources below which a film lacks some: GnuStream plays from as many, and has others on standby.
+const FEW_SOURCES: usize = 4;
 
 /// The sources of a torrent. They are dialled once its content is known.
 #[derive(Default)]
@@ -179,6 +181,16 @@ impl Swarm {
     pub(crate) fn add_servent(&self, servent: SocketAddr, sha1: sha1::Digest) {
         self.sources.book.lock().add_servent(servent, sha1, AddressClass::Global);
         self.sources.changed.notify_one();
+    }
+
+    /// Whether the torrent is worth a search for sources: it is not complete, and has few that may be
+    /// of use, or less comes than is read.
+    pub(crate) fn lacks_sources(&self) -> bool {
+        let (is_complete, is_short) =
+            self.look(|torrent, _| (torrent.is_complete(), torrent.picker().is_some_and(|picker| picker.is_short())));
+        let (book, now) = (self.sources.book.lock(), self.now());
+        let usable = book.entries().filter(|(_, entry)| entry.state(now) != State::Refused).count();
+        !is_complete && self.wrong.get().is_none() && (is_short || usable < FEW_SOURCES)
     }
 
     /// Awaits that a servent connects to us, and takes the torrent's only file from it. Call it before

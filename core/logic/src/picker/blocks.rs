@@ -2,6 +2,7 @@
 
 use super::Picker;
 use super::api::Output;
+use super::demand::Demand;
 use crate::{BlockRef, PeerKey, PieceIndex};
 
 impl Picker {
@@ -19,10 +20,12 @@ impl Picker {
             return;
         };
         let was_snubbed = p.snubbed;
-        // The first block of a peer tells how far the guess was off, also for the others. Otherwise it
-        // would leave the first piece to others that are still believed to be fast.
-        self.demand_stale |= p.samples == 0;
+        let is_first = p.samples == 0;
         p.learn(asked, ask, bytes, self.now, slack, self.prior);
+        // The first block of a peer tells how far the guess was off, also for the others. Otherwise it
+        // would leave what is open of the first piece to those that are still believed to be fast.
+        let is_open = |w: &Demand| self.open_blocks(w.piece) > 0;
+        self.demand_stale |= is_first && self.demand.first().is_some_and(is_open);
         self.begin_late(block);
         if self.partial.contains_key(&block.piece.0) {
             self.reserve_block(block);

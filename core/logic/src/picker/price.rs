@@ -147,8 +147,10 @@ impl Picker {
             }
             Request::Duplicate { expected_s, unmeasured } => {
                 // A piece that arrives before its reader needs it is soon enough. Behind a blocked
-                // reader is a player that shows nothing before it has more than the first piece.
-                let start_s = if self.blocking().is_some() { START_S } else { 0.0 };
+                // reader is a player that shows nothing before it has more than the first piece. But
+                // on a busy line such duplicates would delay that one.
+                let starts = self.blocking().is_some() && !self.is_line_busy();
+                let start_s = if starts { START_S } else { 0.0 };
                 let arrival_s = offer.arrival_s.max(now_s + (w.due_s - start_s).max(0.0));
                 let (left_s, after_s) = (expected_s - now_s, arrival_s - now_s);
                 if unmeasured && w.is_blocking() && left_s > 0.0 {

@@ -90,8 +90,8 @@ mod tests {
                 std::fs::write(folder.path().join(format!("quiet film {n}.mp4")), vec![n as u8; 2000]).unwrap();
             }
             let share = vec![folder.path().to_owned()];
-            let holder = published(Options { share, dht_crowd: 18, ..options() });
-            let late = published(Options { dht: vec![holder.addr], ..options() });
+            let holder = published(&Options { share, dht_crowd: 18, ..options() });
+            let late = published(&Options { dht: vec![holder.addr], ..options() });
             Some(Network { holder, late, _folder: folder })
         }
 
@@ -105,8 +105,8 @@ mod tests {
     }
 
     /// Starts a servent that joins the network, and waits until it has.
-    fn published(options: Options) -> Servent {
-        let mut servent = Servent::start(&options);
+    fn published(options: &Options) -> Servent {
+        let mut servent = Servent::start(options);
         servent.published();
         servent
     }

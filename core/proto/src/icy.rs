@@ -4,6 +4,9 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+/// Shortest distance of two blocks that is accepted, bytes. A stream of tiny ones would be titles for the
+/// most part, and each costs a listener work.
+pub const MIN_INTERVAL: usize = 256;
 /// Longest distance of two blocks that is accepted, bytes. Servers have 8 to 64 KiB.
 pub const MAX_INTERVAL: usize = 16 << 20;
 
@@ -29,7 +32,11 @@ pub struct Reader {
 impl Reader {
     /// Creates a reader of a stream with this `icy-metaint`. `None` if it is none.
     pub fn new(interval: usize) -> Option<Reader> {
-        (1..=MAX_INTERVAL).contains(&interval).then(|| Reader { interval, left: interval, block: BytesMut::new() })
+        (MIN_INTERVAL..=MAX_INTERVAL).contains(&interval).then(|| Reader {
+            interval,
+            left: interval,
+            block: BytesMut::new(),
+        })
     }
 
     /// Takes bytes of the stream, which may end anywhere, and returns their parts in order.
@@ -99,7 +106,7 @@ mod tests {
 
     #[test]
     fn the_sound_is_whole_and_each_title_is_told_wherever_the_pieces_end() {
-        let sound: Vec<u8> = (0..100).map(|n| n as u8).collect();
+        let sound: Vec<u8> = (0..6 * MIN_INTERVAL + 4).map(|n| n as u8).collect();
         let blocks = [
             block(b"StreamTitle='It's late';StreamUrl='';"),
             block(b""),
@@ -109,12 +116,12 @@ mod tests {
             block(b"StreamUrl='x';"),
         ];
         let mut stream = Vec::new();
-        for (sound, block) in sound.chunks(16).zip(&blocks) {
+        for (sound, block) in sound.chunks(MIN_INTERVAL).zip(&blocks) {
             stream.extend([sound, block].concat());
         }
-        stream.extend(&sound[96..]);
+        stream.extend(&sound[6 * MIN_INTERVAL..]);
         for piece in [1, 2, 7, 16, 1000] {
-            let (heard, titles) = read(16, &stream, piece);
+            let (heard, titles) = read(MIN_INTERVAL, &stream, piece);
             assert_eq!(heard, sound, "pieces of {piece}");
             assert_eq!(titles, ["It's late", "Ünter", "Ünter", ""]);
         }
@@ -122,6 +129,7 @@ mod tests {
 
     #[test]
     fn impossible_distances_are_refused() {
-        assert!(Reader::new(0).is_none() && Reader::new(MAX_INTERVAL + 1).is_none() && Reader::new(8192).is_some());
+        assert!([0, 255, MAX_INTERVAL + 1].iter().all(|interval| Reader::new(*interval).is_none()));
+        assert!([MIN_INTERVAL, 8192, MAX_INTERVAL].iter().all(|interval| Reader::new(*interval).is_some()));
     }
 }

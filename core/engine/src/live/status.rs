@@ -55,8 +55,9 @@ pub struct ChannelStatus {
     pub on_air: Option<bool>,
     /// Further viewers that the whole channel can feed, as far as the neighbours know.
     pub free_places: Option<u64>,
-    /// Time until this node asks for a place again, seconds, if the channel is full: all nodes that were
-    /// asked answered that their places are taken. `None` if it is not, or the stream arrives here.
+    /// Time until this node asks for a place again, seconds, if the channel is full: in each of the
+    /// last two rounds of requests a node answered that all places are taken, and named no other node. `None` if
+    /// it is not, or the stream arrives here.
     pub full_for_s: Option<u64>,
     /// Whether other nodes can dial this one. `None` if nothing has shown it yet.
     pub reachable: Option<bool>,

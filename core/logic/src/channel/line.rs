@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// Most bytes waiting for a node. A connection that exceeds it is closed: it does not read.
 const MAX_WAITING_BYTES: usize = 8 << 20;
+/// Most bytes of messages without packets in one write, unless a single one is longer. A packet of another
+/// connection waits for no more than these.
+const MAX_WRITE_BYTES: usize = 256 << 10;
 /// Time after which a packet that was not sent is of no use: it was asked of others.
 const STALE: Duration = Duration::from_secs(2);
 /// Time for which unused rate accumulates. It hides a late timer, and stays below what a line's
@@ -91,8 +94,8 @@ impl Line {
         way.bytes <= MAX_WAITING_BYTES
     }
 
-    /// Returns the messages without packets that wait for a connection. They go with its handshake,
-    /// before it takes messages one by one.
+    /// Returns the first messages without packets that wait for a connection. They go with its handshake,
+    /// before it takes writes.
     pub fn take_control(&mut self, now: Time, peer: PeerKey) -> Vec<Bytes> {
         self.take(now, peer, CONTROL, usize::MAX)
     }
@@ -104,7 +107,7 @@ impl Line {
         }
     }
 
-    /// Returns what a connection writes next, if it may go now: all its messages without packets
+    /// Returns what a connection writes next, if it may go now: messages without packets
     /// together, or one packet. Each write takes a TCP segment at least, and a new connection has ten
     /// of them for its first round trip.
     pub fn poll(&mut self, now: Time) -> Option<(PeerKey, Vec<Bytes>)> {
@@ -127,7 +130,13 @@ impl Line {
     fn take(&mut self, now: Time, peer: PeerKey, urgency: usize, count: usize) -> Vec<Bytes> {
         let Some(way) = self.ways.get_mut(&peer) else { return Vec::new() };
         let queue = &mut way.waiting[urgency];
-        let messages: Vec<Bytes> = queue.drain(..count.min(queue.len())).map(|waiting| waiting.message).collect();
+        let mut bytes = 0;
+        let mut fits = |waiting: &&Waiting| {
+            bytes += waiting.message.len();
+            bytes <= MAX_WRITE_BYTES
+        };
+        let count = queue.iter().take(count).take_while(&mut fits).count().max(1).min(queue.len());
+        let messages: Vec<Bytes> = queue.drain(..count).map(|waiting| waiting.message).collect();
         let bytes = messages.iter().map(Bytes::len).sum();
         way.bytes -= bytes;
         self.bucket.take(now, cost(bytes));
@@ -258,6 +267,22 @@ mod tests {
         assert_eq!(sent(&mut line, 2, 150), "");
         assert_eq!(sent(&mut line, 151, 152), "A:one");
         assert_eq!(sent(&mut line, 153, 300), "A:two");
+    }
+
+    #[test]
+    fn a_write_is_bounded_so_that_packets_of_others_come_in_between() {
+        let mut line = line(1e9);
+        for part in [MAX_WRITE_BYTES + 1, MAX_WRITE_BYTES / 2, MAX_WRITE_BYTES / 2, 1] {
+            assert!(line.push(Time::ZERO, A, vec![0; part].into(), Control));
+        }
+        let mut writes = Vec::new();
+        while let Some((_, messages)) = {
+            line.ready(A);
+            line.poll(Time::ZERO)
+        } {
+            writes.push(messages.len());
+        }
+        assert_eq!(writes, [1, 2, 1]);
     }
 
     #[test]

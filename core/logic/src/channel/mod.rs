@@ -233,15 +233,20 @@ impl Channel {
         }
     }
 
-    /// Sends the head to a node, also `again`, and the minutes and the title with the first one.
+    /// Sends the head to a node, also `again`, and the title with it. The minutes go with the first one.
     fn introduce(&mut self, peer: PeerKey, again: bool) {
         let is_new = !self.heads.knows(peer);
         if again {
             self.heads.forget(peer);
         }
         self.send_head(peer);
-        if is_new && self.heads.knows(peer) {
+        if !self.heads.knows(peer) {
+            return;
+        }
+        if is_new {
             self.send_minutes([peer].into_iter(), self.minutes.known().copied().collect());
+        }
+        if is_new || again {
             self.send_title([peer].into_iter());
         }
     }
@@ -334,6 +339,8 @@ impl Channel {
             stripe::Output::NeedHead(peer) => {
                 self.outputs.push_back(Output::Send(peer, Message::NeedHead.encode().into(), Urgency::Control));
             }
+            stripe::Output::Behind(MYSELF) => {}
+            stripe::Output::Behind(peer) => self.introduce(peer, false),
             stripe::Output::Restored { group } => self.make_up(group),
             stripe::Output::WrongParity { group } => self.outputs.push_back(Output::WrongParity { group }),
             stripe::Output::Group(output) => self.ordered(now, output),

@@ -9,6 +9,13 @@ use playswarm_proto::live::{
 };
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Most new casts that a run begins since nodes have a head of an earlier run that is newer. Each such
+/// run needs one. Two sources with one key would answer each other without end.
+const MAX_OVERTAKES: u32 = 4;
+/// Shortest time between two titles. Every node verifies and sends each, and listeners read no faster.
+const TITLE_GAP: Duration = Duration::from_secs(1);
 
 /// An event of the source.
 #[derive(Debug)]
@@ -57,8 +64,13 @@ pub struct Source {
     /// Title of what is playing, and the number of the next one.
     title: String,
     next_title: u32,
-    /// Whether this run began anew because the clock was set back.
-    was_behind: bool,
+    /// Whether the title has changed since one was made, and the time before which none is made.
+    title_waits: bool,
+    no_title_before: Time,
+    /// Number of times that this run began anew to be newer than an earlier one.
+    overtakes: u32,
+    /// Whether the stream has ended.
+    is_over: bool,
     made: VecDeque<Made>,
 }
 
@@ -82,8 +94,22 @@ impl Source {
         let signed = SignedHead::new(&key, &head)?;
         let epoch_ms = unix_ms.saturating_sub(now.0 / 1000);
         let (cutter, code) = (Cutter::new(cut, 0), Code::new(cut.shape));
-        let (title, made) = (String::new(), VecDeque::new());
-        Ok(Source { key, head, signed, cut, cutter, code, epoch_ms, title, next_title: 0, was_behind: false, made })
+        Ok(Source {
+            key,
+            head,
+            signed,
+            cut,
+            cutter,
+            code,
+            epoch_ms,
+            title: String::new(),
+            next_title: 0,
+            title_waits: false,
+            no_title_before: Time::ZERO,
+            overtakes: 0,
+            is_over: false,
+            made: VecDeque::new(),
+        })
     }
 
     pub(super) fn beacon(&self, sequence: i64, on_air: bool, at: Vec<SocketAddr>) -> SignedBeacon {
@@ -102,9 +128,12 @@ impl Source {
             Cast::Title(title) if title == self.title => {}
             Cast::Title(title) => {
                 self.title = title;
-                self.make_title();
+                self.title_waits = true;
             }
-            Cast::End => self.cutter.handle(now, cutter::Input::End),
+            Cast::End => {
+                self.is_over = true;
+                self.cutter.handle(now, cutter::Input::End);
+            }
             Cast::Timeout => self.cutter.handle(now, cutter::Input::Timeout),
             Cast::Init { init, content_type } => {
                 // The collected bytes still belong to the previous head.
@@ -114,6 +143,9 @@ impl Source {
             }
         }
         self.make_packets();
+        if self.title_waits && now >= self.no_title_before {
+            self.make_title(now);
+        }
     }
 
     fn change(&mut self, now: Time, init: Bytes, content_type: String) {
@@ -126,39 +158,41 @@ impl Source {
             // A cast has 256 heads. An encoder that often returns needs more.
             None => begin_anew(&mut head, self.unix_ms(now)),
         }
-        self.use_head(head);
+        self.use_head(now, head);
     }
 
-    /// Takes a head of an earlier run. If that began after the present time, the clock was set back in
-    /// between, and nodes take this run for the older one: it begins another cast, once.
+    /// Takes a head of another run. If that did not begin before this one, the clock was ahead then or was
+    /// set back since, and nodes take this run for the older one: it begins another cast.
     pub(super) fn meet(&mut self, now: Time, earlier: &Head) {
-        let is_later = earlier.cast != self.head.cast && earlier.started_ms > self.unix_ms(now);
-        if !is_later || std::mem::replace(&mut self.was_behind, true) {
+        let is_later = earlier.cast != self.head.cast && earlier.started_ms >= self.head.started_ms;
+        if !is_later || self.is_over || self.overtakes >= MAX_OVERTAKES {
             return;
         }
+        self.overtakes += 1;
         self.cutter.handle(now, cutter::Input::Cut(self.cut));
         self.make_packets();
         let mut head = self.head.clone();
         begin_anew(&mut head, earlier.started_ms.saturating_add(1));
-        self.use_head(head);
+        self.use_head(now, head);
     }
 
     fn unix_ms(&self, now: Time) -> u64 {
         self.epoch_ms + now.0 / 1000
     }
 
-    fn use_head(&mut self, head: Head) {
+    fn use_head(&mut self, now: Time, head: Head) {
         // The splitter refuses init bytes above the limit.
         let Ok(signed) = SignedHead::new(&self.key, &head) else { return };
         let is_new_cast = head.cast != self.head.cast;
         (self.head, self.signed) = (head, signed.clone());
         self.made.push_back(Made::Head(signed));
         if is_new_cast && !self.title.is_empty() {
-            self.make_title();
+            self.make_title(now);
         }
     }
 
-    fn make_title(&mut self) {
+    fn make_title(&mut self, now: Time) {
+        (self.title_waits, self.no_title_before) = (false, now + TITLE_GAP);
         let title = Title::new(self.head.cast, self.next_title, &self.title);
         self.next_title += 1;
         self.made.push_back(Made::Title(title.sign(&self.key)));
@@ -186,7 +220,8 @@ impl Source {
     }
 
     pub(super) fn next_timeout(&self) -> Time {
-        self.cutter.next_timeout()
+        let title = if self.title_waits { self.no_title_before } else { Time::NEVER };
+        self.cutter.next_timeout().min(title)
     }
 }
 

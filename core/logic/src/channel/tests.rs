@@ -505,7 +505,7 @@ fn a_source_that_comes_back_goes_on_as_a_new_cast() {
 }
 
 #[test]
-fn a_source_that_comes_back_with_its_clock_set_back_begins_anew_once() {
+fn a_source_that_comes_back_with_its_clock_set_back_begins_anew() {
     let mut net = Net::new(5.0, b"one");
     net.stream(3.0);
     let [a, b] = [9.0, 9.0].map(|places| {
@@ -524,22 +524,64 @@ fn a_source_that_comes_back_with_its_clock_set_back_begins_anew_once() {
     net.pass(5.0);
     net.stream(10.0);
     net.pass(0.5);
-    let shown = |net: &Net, node: usize| {
-        let head = net.node(node).channel.head().unwrap().head();
-        (head.cast, head.revision, head.started_ms)
-    };
     for node in [0, a, b] {
-        assert_eq!(shown(&net, node), (21, 0, began_ms + 1), "node {node}");
+        assert_eq!(shown(&net, node), (21, began_ms + 1), "node {node}");
         assert!(net.node(node).banned.is_empty());
     }
     [a, b].into_iter().for_each(|node| net.assert_suffix(node));
-    // Who signs with the same key and a clock that is ahead gets no second answer.
-    let ours = net.node(0).channel.head().unwrap().head().clone();
-    let other = Head { cast: 99, started_ms: began_ms + 1_000_000_000, ..ours };
-    let bytes = SignedHead::new(&key(), &other).unwrap().bytes().clone();
-    net.give(0, Input::Relay(relay::Input::Incoming(PeerKey(500), addr(77))));
-    net.give(0, Input::Heard(PeerKey(500), Message::Head { part: 0, parts: 1, bytes }.encode().into()));
-    assert_eq!(shown(&net, 0), (21, 0, began_ms + 1));
+    // Who signs with the same key and always begins later has the last word.
+    for n in 1..10 {
+        let (cast, started_ms) = shown(&net, 0);
+        show(&mut net, 0, 98 + n, started_ms + 1000);
+        let expected = if n < 4 { (cast + 1, started_ms + 1001) } else { (cast, started_ms) };
+        assert_eq!(shown(&net, 0), expected, "answer {n}");
+    }
+}
+
+/// Returns the cast that a node has, and when that began.
+fn shown(net: &Net, node: usize) -> (u64, u64) {
+    let head = net.node(node).channel.head().unwrap().head();
+    (head.cast, head.started_ms)
+}
+
+/// A stranger shows a node a head that the source signed in another run.
+fn show(net: &mut Net, node: usize, cast: u64, started_ms: u64) {
+    let ours = net.node(node).channel.head().unwrap().head().clone();
+    let bytes = SignedHead::new(&key(), &Head { cast, started_ms, ..ours }).unwrap().bytes().clone();
+    net.give(node, Input::Relay(relay::Input::Incoming(PeerKey(500), addr(77))));
+    net.give(node, Input::Heard(PeerKey(500), Message::Head { part: 0, parts: 1, bytes }.encode().into()));
+}
+
+#[test]
+fn an_old_head_that_a_viewer_is_shown_climbs_to_the_source_which_begins_anew() {
+    let mut net = Net::new(5.0, b"one");
+    let (_, began_ms) = shown(&net, 0);
+    net.stream(3.0);
+    let viewers = net.crowd(2);
+    net.stream(5.0);
+    assert!(net.node(viewers[1]).channel.relay().parent(0).is_some_and(|parent| parent.node != NodeId(1007)));
+    // The clock was a second ahead in that run: it began after this one, and before the present time.
+    show(&mut net, viewers[1], 98, began_ms + 1000);
+    net.stream(10.0);
+    net.pass(0.5);
+    for node in [0, viewers[0], viewers[1]] {
+        assert_eq!(shown(&net, node), (8, began_ms + 1001), "node {node}");
+        assert!(net.node(node).banned.is_empty());
+    }
+    for node in viewers {
+        let stream = &net.node(node).stream;
+        assert!(net.pushed.ends_with(&stream[stream.len() - 50 * UNIT..]), "node {node}");
+    }
+}
+
+#[test]
+fn a_stream_that_has_ended_does_not_begin_anew() {
+    let mut net = Net::new(5.0, b"one");
+    net.stream(3.0);
+    let (cast, began_ms) = shown(&net, 0);
+    net.give(0, Input::Cast(Cast::End));
+    show(&mut net, 0, 98, began_ms + 1_000_000);
+    assert_eq!(shown(&net, 0), (cast, began_ms));
 }
 
 #[test]
@@ -677,6 +719,42 @@ fn the_newest_title_reaches_each_node_and_those_that_join_later() {
     net.give(late, Input::Relay(relay::Input::Contact(addr(0), None)));
     net.stream(40.0);
     assert_eq!((net.node(late).channel.head().unwrap().head().cast, title(&net, late)), (9, None));
+}
+
+#[test]
+fn a_source_sends_a_title_a_second_and_the_newest_at_last() {
+    let mut net = Net::new(10.0, b"");
+    let viewer = net.join(9.0);
+    net.stream(2.0);
+    for n in 0..100 {
+        net.give(0, Input::Cast(Cast::Title(format!("title {n}"))));
+        net.stream(0.1);
+    }
+    net.pass(1.0);
+    let title = &net.node(viewer).channel.title.as_ref().unwrap().title;
+    assert_eq!((title.text.as_str(), title.number), ("title 99", 10));
+}
+
+#[test]
+fn a_node_that_asks_for_the_head_again_gets_the_title_too() {
+    let mut net = Net::new(10.0, b"");
+    net.give(0, Input::Cast(Cast::Title("on".to_owned())));
+    net.give(0, Input::Relay(relay::Input::Incoming(PeerKey(500), addr(77))));
+    let now = net.now;
+    let channel = &mut net.nodes[0].as_mut().unwrap().channel;
+    for _ in 0..2 {
+        channel.handle(now, Input::Heard(PeerKey(500), Message::NeedHead.encode().into()));
+        let sent: Vec<Message> = std::iter::from_fn(|| channel.poll())
+            .filter_map(|output| match output {
+                Output::Send(PeerKey(500), bytes, _) => Message::decode(bytes).unwrap(),
+                _ => None,
+            })
+            .collect();
+        assert!(
+            matches!(&sent[..], [Message::Head { .. }, Message::Title(title)] if title.title.text == "on"),
+            "{sent:?}"
+        );
+    }
 }
 
 #[test]

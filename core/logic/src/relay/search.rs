@@ -2,7 +2,7 @@
 
 use super::{Event, Output, Relay};
 use crate::{PeerKey, Time};
-use playswarm_proto::live::message::{From, Join, MAX_NODES, Message, Redirect};
+use playswarm_proto::live::message::{From, Join, MAX_NODES, Message, Redirect, Why};
 use playswarm_proto::live::{NodeId, Stripes, Target};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -23,7 +23,7 @@ const MAX_REST_S: f64 = 30.0;
 const CUT_OFF_REST_S: f64 = 2.0;
 /// Rounds of requests without a place, one after the other, after which the channel counts as full. A
 /// single one may come before the newest report of a free place.
-const FULL_ROUNDS: u32 = 2;
+pub(super) const FULL_ROUNDS: u32 = 2;
 /// Number of redirects after which a place below a node of another stripe's path is accepted.
 const SPREAD_TRIES: u8 = 6;
 
@@ -64,7 +64,9 @@ pub(super) struct Search {
     rest_until: Option<Time>,
     /// Longest time that a node asked us to wait.
     retry_s: u8,
-    /// Rounds up to now, without one in between that ended otherwise, after which nodes asked us to wait.
+    /// Whether a node answered that all places are taken.
+    is_full: bool,
+    /// Rounds up to now in which a node answered so, without one in between that ended otherwise.
     full_rounds: u32,
     pub(super) instead_of: Option<NodeId>,
 }
@@ -83,6 +85,7 @@ impl Search {
             rests: 0,
             rest_until: None,
             retry_s: 0,
+            is_full: false,
             full_rounds: 0,
             instead_of: None,
         }
@@ -162,6 +165,9 @@ impl Search {
     pub(super) fn follow(&mut self, redirect: &Redirect, named: &[Target]) {
         self.tries = self.tries.saturating_add(1);
         self.retry_s = self.retry_s.max(redirect.retry_s);
+        // Nodes that are not on the air or are leaving ask us to wait too, and so do those with too many
+        // requests, which name others.
+        self.is_full |= redirect.why == Why::Full && redirect.retry_s > 0 && redirect.targets.is_empty();
         self.instead_of = redirect.instead_of;
         if redirect.instead_of.is_some() {
             // It has no free place, but will take us for the node that named it.
@@ -313,9 +319,9 @@ impl Relay {
         // Not all nodes at the same moment, but all stripes of one: they share a message.
         let rest_s = rest_s * (0.5 + self.jitter / 2.0);
         search.rest_until = Some(now.plus_secs(rest_s));
-        search.full_rounds = if search.retry_s > 0 { search.full_rounds + 1 } else { 0 };
+        search.full_rounds = if search.is_full { search.full_rounds + 1 } else { 0 };
         if !search.requested.is_empty() || !search.dialled.is_empty() {
-            let is_full = search.retry_s > 0;
+            let is_full = search.is_full;
             self.outputs.push_back(Output::Event(Event::NoPlace { stripe, retry_s: rest_s, is_full }));
         }
         if now >= self.next_find {

@@ -143,7 +143,8 @@ pub struct Entry {
     /// Time since which its rate is judged, and the bytes that had come by then: a lane joined, or
     /// enough came until then.
     judged: (Time, u64),
-    /// Rate before the last lane joined, in bytes per second.
+    /// Rate before the last lane joined, in bytes per second. 0 once a lane left: the others did not join
+    /// at that rate.
     before: f64,
     failures: u32,
     /// Whether it is a servent of Gnutella, which takes one connection.
@@ -389,6 +390,10 @@ impl Book {
         let Some(entry) = self.entries.get_mut(key.0) else { return };
         let count = if was_lane { &mut entry.lanes } else { &mut entry.dialling };
         *count = count.saturating_sub(1);
+        if was_lane {
+            entry.before = 0.0;
+            entry.judge_anew(now);
+        }
         let (why, pause) = match end {
             End::Idle => return,
             End::Held(why, pause) => {

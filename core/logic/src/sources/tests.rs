@@ -466,6 +466,42 @@ fn a_source_gets_further_lanes_only_as_long_as_they_bring_more() {
     assert_eq!(further(&mut book, now + Duration::from_secs(10), |_| 100_000), [0]);
 }
 
+/// Returns the lanes that a source keeps, if each brings the same up to a limit of the server.
+fn lanes_kept(delivers: fn(usize) -> u64, ends: impl Fn(&mut Book, Time, u64)) -> Vec<usize> {
+    let mut book = book(1);
+    assert_eq!(dials(&mut book, Time::ZERO, false), [0]);
+    book.joined(Time::ZERO, SourceKey(0));
+    let after = |second| {
+        let now = Time::ZERO + Duration::from_secs(second);
+        further(&mut book, now, delivers);
+        while let Some(key) = book.surplus(now) {
+            book.left(now, key, true, End::Idle);
+        }
+        ends(&mut book, now, second);
+        book.entries().next().unwrap().1.lanes()
+    };
+    (1..=200).map(after).collect()
+}
+
+#[test]
+fn a_server_that_serves_two_lanes_at_full_rate_keeps_both_when_the_third_is_closed() {
+    let mut lanes = lanes_kept(|lanes| 100_000 * lanes.min(2) as u64, |_, _, _| {});
+    lanes.dedup();
+    assert_eq!(lanes, [1, 2, 3, 2]);
+}
+
+#[test]
+fn a_lane_that_ends_by_itself_costs_no_further_one() {
+    let end = |book: &mut Book, now: Time, second: u64| {
+        if second == 24 {
+            book.left(now, SourceKey(0), true, End::Failed("it was cut".to_owned()));
+        }
+    };
+    let lanes = lanes_kept(|lanes| 100_000 * lanes as u64, end);
+    assert!(lanes[23] >= 2 && lanes[23] == lanes[22] - 1, "{lanes:?}");
+    assert!(lanes[23..].is_sorted(), "{lanes:?}");
+}
+
 #[test]
 fn as_many_sources_are_dialled_at_first_as_the_settings_say() {
     let mut book = Book::new(Config { first: 1 });

@@ -45,6 +45,8 @@ pub enum Output {
     Offence(PeerKey, BadPacket),
     /// Ask this peer for the head: it sent a packet of a cast or revision that is not known here.
     NeedHead(PeerKey),
+    /// Give this peer the newest head: it sent a packet of the cast before.
+    Behind(PeerKey),
     /// A group was restored from parity, so packets that never arrived can be given to others.
     Restored {
         /// Number of the group.
@@ -248,6 +250,9 @@ impl Receiver {
         });
         if is_over {
             self.counts.late += 1;
+            if Some(cast) != self.cast {
+                self.outputs.push_back(Output::Behind(from));
+            }
         } else {
             self.counts.unknown += 1;
             self.outputs.push_back(Output::NeedHead(from));

@@ -101,11 +101,29 @@ impl Cast {
             return Err(Error::Fetch { url: without_secrets(url.as_str()), why });
         }
         let upload = self.place(stated_type(&body.response).as_deref())?;
-        let mut titles = titles_of(&body.response);
+        let mut titles = match titles_of(&body.response) {
+            Ok(titles) => titles,
+            Err(why) => return Ok(broken(why)),
+        };
+        let ended = self.forward(&upload, first, &mut body, titles.as_mut()).await;
+        if titles.is_some() {
+            self.set_title("");
+        }
+        ended
+    }
+
+    /// Sends a body to the channel until it ends, and the titles within it.
+    async fn forward(
+        &self,
+        upload: &Upload,
+        first: Bytes,
+        body: &mut Body,
+        mut titles: Option<&mut icy::Reader>,
+    ) -> Result<End> {
         let mut next = first;
         loop {
             match &mut titles {
-                Some(titles) => self.push_parts(&upload, titles.read(next))?,
+                Some(titles) => self.push_parts(upload, titles.read(next))?,
                 None => upload.push(&next)?,
             }
             next = match body.next().await {
@@ -155,9 +173,17 @@ fn is_framed(response: &Response) -> bool {
     response.content_length().is_some() || response.headers().contains_key(reqwest::header::TRANSFER_ENCODING)
 }
 
-/// Returns the reader of a stream with titles in it.
-fn titles_of(response: &Response) -> Option<icy::Reader> {
-    icy::Reader::new(response.headers().get("icy-metaint")?.to_str().ok()?.trim().parse().ok()?)
+/// Returns the reader of a stream with titles in it, if it has any.
+fn titles_of(response: &Response) -> Result<Option<icy::Reader>, String> {
+    let stated = response.headers().get("icy-metaint").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let Some(interval) = stated.filter(|interval| *interval > 0) else { return Ok(None) };
+    let (least, most) = (icy::MIN_INTERVAL, icy::MAX_INTERVAL);
+    let why = || {
+        format!(
+            "its server puts a title after each {interval} bytes, and {least} to {most} are taken; try another of its streams"
+        )
+    };
+    icy::Reader::new(interval).map(Some).ok_or_else(why)
 }
 
 /// Returns the media type of a stream that the server states.

@@ -139,6 +139,21 @@ fn a_full_channel_says_when_to_ask_again_and_the_place_is_found_once_it_is_free(
 }
 
 #[test]
+fn a_channel_that_is_not_on_the_air_is_not_full() {
+    let config = Config::default();
+    let mut net = Net::new(&config, channel(1, 1), 1);
+    // It is a viewer that has no head yet.
+    net.nodes[0] = Some(Relay::new(net.now, config.clone(), NodeId(1000), 6881));
+    let viewer = net.join_of(&config, channel(1, 1), 0);
+    net.pass(10.0);
+    let dry =
+        |o: &Output| matches!(o, Output::Tell(_, Message::Redirect(Redirect { why: Why::Dry, retry_s: 1.., .. })));
+    assert!(net.count(0, dry) > search::FULL_ROUNDS as usize);
+    assert_eq!(net.full_for_s(viewer), None);
+    assert_eq!(net.count(viewer, |o| matches!(o, Output::Event(Event::NoPlace { is_full: true, .. }))), 0);
+}
+
+#[test]
 fn who_reaches_itself_closes_the_connection_and_does_not_dial_it_again() {
     let config = Config::default();
     let mut net = Net::new(&config, channel(1, 1), 1);

@@ -252,6 +252,7 @@ fn a_new_cast_begins_anew_and_an_old_one_does_not_come_back() {
     assert_eq!(node.others(), [Output::Head { new_cast: true }]);
     node.stream.clear();
     node.gets(&old.packets(5)[0]);
+    assert_eq!(node.others(), [Output::Behind(PEER)]);
     (0..5).flat_map(|number| new.packets(number)).for_each(|packet| node.gets(&packet));
     assert_eq!((node.stream.clone(), node.receiver.counts().late), (stream(&new, 0..5), 1));
     let other = Source { key: SourceKey::from_seed(&[4; 32]), ..Source::with_cast(old.head.shape, 3, 3000) };

@@ -142,7 +142,7 @@ pub(crate) async fn search(args: &SearchArgs, view: view::Options) -> Result<Exi
     let session = Session::new(config).await?;
     let done = look(args, &session, view, &mut stop).await;
     stop::close(&session).await;
-    let hits: Vec<Hit> = done?.into_iter().filter(|hit| args.all || hit.hidden.is_none()).collect();
+    let hits = shown(done?, args, |hit| hit.hidden.is_some());
     if args.json {
         log::print(&as_json(&hits))?;
     } else if args.magnets {
@@ -154,6 +154,15 @@ pub(crate) async fn search(args: &SearchArgs, view: view::Options) -> Result<Exi
         true => bail!("no file was found; use fewer or other words, or extend the time with --wait SECONDS"),
         false => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Returns the files that are printed: the first ones that are not hidden, or all.
+fn shown<T>(mut all: Vec<T>, args: &SearchArgs, is_hidden: impl Fn(&T) -> bool) -> Vec<T> {
+    if !args.all {
+        all.retain(|hit| !is_hidden(hit));
+        all.truncate(args.limit);
+    }
+    all
 }
 
 /// Searches until the end, or until the user stops it. Returns the files that were found.
@@ -231,6 +240,14 @@ mod tests {
         assert_eq!(config.gnutella.hosts, ["192.0.2.1:6346".parse().unwrap()]);
         assert_eq!((config.gnutella.caches, config.dir), (vec!["cache.example:1".to_owned()], "/d".into()));
         assert_eq!(parsed("playswarm search x").query().wait, None);
+    }
+
+    #[test]
+    fn as_many_files_are_printed_as_were_asked_for_unless_all_are() {
+        // Odd ones look like spam.
+        let printed = |line| shown((0..10).collect(), &parsed(line), |number| number % 2 == 1);
+        assert_eq!(printed("playswarm search x --limit 2"), [0, 2]);
+        assert_eq!(printed("playswarm search x --limit 2 --all").len(), 10);
     }
 
     #[test]

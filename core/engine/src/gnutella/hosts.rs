@@ -45,15 +45,26 @@ pub(super) fn save(dir: &Path, file: &'static str, hosts: &[SocketAddrV4]) {
 /// Looks up a cache that answers by UDP, for the leaf.
 pub(super) async fn resolve(service: &Service, cache: usize, at: &PeerAddress) -> Input {
     let addresses = service.discovery().resolver().addresses(at, NamedBy::User).await;
+    Input::Resolved { cache, address: usable(addresses, named_by(service)) }
+}
+
+/// Returns the class of the address that named the caches: the names that we know may lead to any address
+/// in time.
+fn named_by(service: &Service) -> AddressClass {
+    if service.has_well_known_caches() { AddressClass::Global } else { AddressClass::Loopback }
+}
+
+/// Returns the first address that a cache may have.
+fn usable(addresses: impl IntoIterator<Item = SocketAddr>, named_by: AddressClass) -> Option<SocketAddrV4> {
     let four = |address: SocketAddr| if let SocketAddr::V4(address) = address { Some(address) } else { None };
-    Input::Resolved { cache, address: addresses.into_iter().find_map(four) }
+    let may = |address: &SocketAddrV4| named_by.may_name(AddressClass::of((*address.ip()).into()));
+    addresses.into_iter().filter_map(four).find(may)
 }
 
 /// Asks a web cache for hosts, for the leaf: in the newer version of the protocol, then in the older.
 pub(super) async fn fetch(service: &Service, cache: usize, at: &Url) -> Input {
     let terms = Terms {
-        // The user's, or ours.
-        named_by: AddressClass::Loopback,
+        named_by: named_by(service),
         announce_only: false,
         family: None,
         timeout: ANSWER,
@@ -88,6 +99,15 @@ mod tests {
         // A session without hosts keeps those of the one before.
         save(dir.path(), HOSTS, &hosts[1..3]);
         assert_eq!(load(dir.path(), HOSTS).len(), 2);
+    }
+
+    #[test]
+    fn a_well_known_cache_does_not_lead_into_the_users_network() {
+        let addresses: Vec<SocketAddr> =
+            ["[::1]:80", "127.0.0.1:80", "192.168.1.1:80", "9.9.9.9:80"].map(|at| at.parse().unwrap()).into();
+        let all = |named_by| usable(addresses.clone(), named_by).unwrap().to_string();
+        assert_eq!(all(AddressClass::Global), "9.9.9.9:80");
+        assert_eq!(all(AddressClass::Loopback), "127.0.0.1:80", "the user may name any");
     }
 
     #[test]

@@ -11,9 +11,9 @@ use playswarm_proto::gnutella::{Handshake, Outcome, Reader, leaf_greeting};
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::mpsc;
 
 /// Messages that wait for an ultrapeer. One that does not read so many is left.
@@ -22,6 +22,8 @@ pub(super) const MAX_WAITING: usize = 256;
 /// nothing is read from it. Real ones send a leaf a few hundred.
 const PLAIN_BYTES_PER_S: f64 = 2.0 * 1024.0 * 1024.0;
 const PLAIN_BURST_BYTES: f64 = 256.0 * 1024.0;
+/// Longest time until an ultrapeer takes a message. One that reads no more is left, whatever it sends.
+const STUCK: Duration = Duration::from_secs(20);
 /// Bytes that are read at once.
 const READ_BYTES: usize = 4 << 10;
 /// Status of a ban, and the time for which the servent is left alone then: each connection during a
@@ -136,9 +138,31 @@ async fn read(service: &Service, link: LinkKey, mut from: OwnedReadHalf, mut rea
 }
 
 /// Sends messages until there will be no more.
-async fn write(mut outbox: mpsc::Receiver<Bytes>, mut to: OwnedWriteHalf) -> io::Result<()> {
+async fn write(mut outbox: mpsc::Receiver<Bytes>, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
     while let Some(message) = outbox.recv().await {
-        to.write_all(&message).await?;
+        tokio::time::timeout(STUCK, to.write_all(&message)).await??;
     }
     to.shutdown().await
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_ultrapeer_that_reads_no_more_is_left() {
+        let (sender, outbox) = mpsc::channel(4);
+        let (to, mut from) = tokio::io::duplex(8);
+        let writes = tokio::spawn(write(outbox, to));
+        sender.send(Bytes::from_static(b"a query.")).await.unwrap();
+        tokio::time::sleep(10 * STUCK).await;
+        assert!(!writes.is_finished(), "it has read all that there is");
+        from.read_exact(&mut [0; 4]).await.unwrap();
+        sender.send(Bytes::from_static(b"another query.")).await.unwrap();
+        // What is dropped here is a limit of the leaf, such as that of a flood.
+        drop(sender);
+        let ended = tokio::time::timeout(2 * STUCK, writes).await.unwrap().unwrap();
+        assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
 }

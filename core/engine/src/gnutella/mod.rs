@@ -168,8 +168,12 @@ impl Search {
                     return Err(Error::NoServent { waited: self.wait, tried: self.service.dials() });
                 }
                 Some(_) => return Ok(None),
-                None if progress.changed().await.is_err() => return Err(Error::Closed),
                 None => {}
+            }
+            // A search that begins while the session closes is not ended by anyone.
+            tokio::select! {
+                changed = progress.changed() => changed.map_err(|_| Error::Closed)?,
+                () = self.service.closed() => return Err(Error::Closed),
             }
         }
     }

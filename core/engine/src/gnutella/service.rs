@@ -142,6 +142,15 @@ impl Service {
         &self.discovery
     }
 
+    pub(super) fn has_well_known_caches(&self) -> bool {
+        self.caches.is_well_known
+    }
+
+    /// Waits until the service is closed.
+    pub(super) async fn closed(&self) {
+        self.cancel.cancelled().await;
+    }
+
     pub(super) fn network(&self) -> &Network {
         self.discovery.network()
     }

@@ -50,6 +50,9 @@ impl Default for GnutellaConfig {
 pub(super) struct Caches {
     pub(super) udp: Vec<PeerAddress>,
     pub(super) web: Vec<Url>,
+    /// Whether they are the well-known ones. The user did not name them, so that they must not lead to the
+    /// user's network.
+    pub(super) is_well_known: bool,
 }
 
 impl GnutellaConfig {
@@ -61,7 +64,7 @@ impl GnutellaConfig {
         let well_known = self.caches.is_empty() && self.hosts.is_empty();
         let given: Vec<&str> =
             if well_known { WELL_KNOWN.to_vec() } else { self.caches.iter().map(String::as_str).collect() };
-        let mut caches = Caches::default();
+        let mut caches = Caches { is_well_known: well_known, ..Caches::default() };
         for text in given {
             if text.contains("://") {
                 caches.web.push(web_cache(text)?);
@@ -115,6 +118,7 @@ mod tests {
         let caches = vec!["cache.example:1".to_owned(), "https://cache.example/gwc".to_owned()];
         let both = GnutellaConfig { hosts, caches, ..Default::default() }.caches().unwrap();
         assert_eq!((both.udp.len(), both.web.len()), (1, 1));
+        assert!(well_known.is_well_known && !both.is_well_known);
     }
 
     #[test]

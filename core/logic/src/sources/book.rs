@@ -14,9 +14,13 @@ use url::Url;
 
 /// Most sources of a torrent that links, torrents and the user name; the rest is ignored.
 pub const MAX_SOURCES: usize = 2 * MAX_WEB_SEEDS;
-/// Most servents of a torrent that other servents name; the rest is ignored.
+/// Most servents of a torrent that other servents name, or that came to us; the rest is ignored.
 pub const MAX_ALTERNATES: usize = 200;
-/// Most lanes of a torrent.
+/// Most servents that one servent names; the rest is ignored, so that others may name some as well.
+const MAX_NAMED: usize = 40;
+/// Most of those servents at one IP address, where several share it. A liar has any number of ports.
+const MAX_PORTS: usize = 4;
+/// Most lanes of a torrent, without those that are held in queues of servents. As many again may be held.
 const MAX_LANES: usize = 24;
 /// Most lanes to one host, as browsers open. Servers often refuse more.
 const MAX_LANES_PER_HOST: usize = 4;
@@ -149,6 +153,10 @@ pub struct Entry {
     failures: u32,
     /// Whether it is a servent of Gnutella, which takes one connection.
     is_servent: bool,
+    /// Whether its lane is held in the servent's queue.
+    is_held: bool,
+    /// Number of servents that it named and that were added.
+    named: usize,
 }
 
 impl Entry {
@@ -175,6 +183,16 @@ impl Entry {
 
     fn in_use(&self) -> usize {
         self.lanes + self.dialling
+    }
+
+    /// Returns the number of its lanes and dials that may bring bytes now.
+    fn active(&self) -> usize {
+        if self.is_held { 0 } else { self.in_use() }
+    }
+
+    /// Whether strangers brought it here, by naming it or by connecting to us.
+    fn is_strangers(&self) -> bool {
+        is_strangers(self.origin)
     }
 
     /// Judges its rate from now on.
@@ -218,16 +236,13 @@ impl Book {
         Book { config, ..Book::default() }
     }
 
-    /// Adds a source. `None` if it is known already, or there are [`MAX_SOURCES`].
+    /// Adds a source. `None` if it is known already, or there are [`MAX_SOURCES`] and the user did not name
+    /// it as a mirror.
     pub fn add(&mut self, url: Url, named_by: AddressClass, origin: Origin) -> Option<SourceKey> {
-        let is_known = self.entries.iter().any(|entry| entry.url == url);
-        let is_alternate = |origin: Origin| origin == Origin::Alternate;
-        let most = if is_alternate(origin) { MAX_ALTERNATES } else { MAX_SOURCES };
-        let same = self.entries.iter().filter(|entry| is_alternate(entry.origin) == is_alternate(origin));
-        if is_known || same.count() >= most {
+        if self.entries.iter().any(|entry| entry.url == url) || self.is_full(&url, origin) {
             return None;
         }
-        let host = self.host(&url);
+        let host = self.host(&url, origin);
         let is_servent = Target::of_url(&url).is_some();
         let origin = if is_servent && origin == Origin::WebSeed { Origin::Servent } else { origin };
         self.entries.push(Entry {
@@ -246,8 +261,23 @@ impl Book {
             before: 0.0,
             failures: 0,
             is_servent,
+            is_held: false,
+            named: 0,
         });
         Some(SourceKey(self.entries.len() - 1))
+    }
+
+    /// Whether there is no place for a further source of this origin.
+    fn is_full(&self, url: &Url, origin: Origin) -> bool {
+        let strangers = || self.entries.iter().filter(|entry| entry.is_strangers());
+        match origin {
+            Origin::Mirror => false,
+            _ if is_strangers(origin) => {
+                let near = strangers().filter(|entry| entry.url.host() == url.host());
+                strangers().count() >= MAX_ALTERNATES || near.count() >= MAX_PORTS
+            }
+            _ => self.entries.len() - strangers().count() >= MAX_SOURCES,
+        }
     }
 
     /// Adds a servent that is said to have the file with this hash. `named_by` is the class of the address
@@ -262,10 +292,17 @@ impl Book {
         self.add(url, named_by, Origin::Servent)
     }
 
-    /// Adds a servent that came to us, and counts it as being dialled. It cannot be dialled again.
+    /// Adds a servent that came to us, and counts it as being dialled. It cannot be dialled again. One that
+    /// comes from the same IP address as one before takes the place of that one.
     pub fn add_pushed(&mut self, servent: SocketAddr, sha1: sha1::Digest) -> Option<SourceKey> {
-        let key = self.add(file_at(servent, sha1)?, AddressClass::of(servent.ip()), Origin::Pushed)?;
-        self.entries[key.0].dialling = 1;
+        let url = file_at(servent, sha1)?;
+        let is_same = |entry: &Entry| entry.origin == Origin::Pushed && entry.url.host() == url.host();
+        let key = match self.entries.iter().position(|entry| is_same(entry) && entry.in_use() == 0) {
+            Some(at) => SourceKey(at),
+            None => self.add(url.clone(), AddressClass::of(servent.ip()), Origin::Pushed)?,
+        };
+        let entry = &mut self.entries[key.0];
+        (entry.url, entry.dialling, entry.is_refused) = (url, 1, false);
         Some(key)
     }
 
@@ -273,10 +310,12 @@ impl Book {
     /// source's address. Returns whether any of them is new.
     pub fn add_alternates(&mut self, key: SourceKey, named: &[SocketAddr], named_by: AddressClass) -> bool {
         let Some(target) = self.get(key).and_then(|entry| Target::of_url(&entry.url)) else { return false };
+        let free = MAX_NAMED.saturating_sub(self.entries[key.0].named);
         let usable = named.iter().filter(|addr| may_use(**addr, named_by, None));
-        let urls: Vec<Url> = usable.filter_map(|addr| target.url(*addr)).collect();
-        let added = urls.into_iter().filter_map(|url| self.add(url, named_by, Origin::Alternate));
-        added.count() > 0
+        let urls = usable.filter_map(|addr| target.url(*addr));
+        let added = urls.filter_map(|url| self.add(url, named_by, Origin::Alternate)).take(free).count();
+        self.entries[key.0].named += added;
+        added > 0
     }
 
     /// Makes a known source a mirror, as the user names it. It is tried again, whatever it did before.
@@ -289,10 +328,14 @@ impl Book {
         Some(SourceKey(at))
     }
 
-    /// Returns the key of a URL's host. Servers at different ports are different hosts.
-    fn host(&mut self, url: &Url) -> HostKey {
-        let port = url.port_or_known_default().unwrap_or_default();
-        let name = format!("{}:{port}", url.host_str().unwrap_or_default());
+    /// Returns the key of a URL's host. Servers at different ports are different hosts, but a servent that
+    /// comes to us comes from another port each time.
+    fn host(&mut self, url: &Url, origin: Origin) -> HostKey {
+        let name = url.host_str().unwrap_or_default();
+        let name = match origin {
+            Origin::Pushed => name.to_owned(),
+            _ => format!("{name}:{}", url.port_or_known_default().unwrap_or_default()),
+        };
         let at = self.hosts.iter().position(|known| *known == name).unwrap_or_else(|| {
             self.hosts.push(name);
             self.hosts.len() - 1
@@ -316,10 +359,11 @@ impl Book {
         if !is_short {
             self.entries.iter_mut().for_each(|entry| entry.judge_anew(now));
         }
-        if self.entries.iter().map(Entry::in_use).sum::<usize>() >= MAX_LANES {
+        let lanes = |count: fn(&Entry) -> usize| self.entries.iter().map(count).sum::<usize>();
+        if lanes(Entry::active) >= MAX_LANES || lanes(Entry::in_use) >= 2 * MAX_LANES {
             return None;
         }
-        let used = self.entries.iter().filter(|entry| entry.in_use() > 0).count();
+        let used = self.entries.iter().filter(|entry| entry.active() > 0).count();
         let may_dial_more = is_short && self.more_at.is_none_or(|at| now.since(at) >= MORE_AFTER);
         if used >= self.config.first && !may_dial_more {
             return None;
@@ -370,6 +414,13 @@ impl Book {
         }
     }
 
+    /// Notes whether a servent holds its lane in a queue. Such a lane counts as none that brings bytes.
+    pub fn holds(&mut self, key: SourceKey, is_held: bool) {
+        if let Some(entry) = self.entries.get_mut(key.0) {
+            entry.is_held = is_held;
+        }
+    }
+
     /// Notes that a source delivered. Earlier failures no longer count.
     pub fn served(&mut self, key: SourceKey, bytes: u64) {
         if let Some(entry) = self.entries.get_mut(key.0) {
@@ -391,6 +442,7 @@ impl Book {
         let count = if was_lane { &mut entry.lanes } else { &mut entry.dialling };
         *count = count.saturating_sub(1);
         if was_lane {
+            entry.is_held = false;
             entry.before = 0.0;
             entry.judge_anew(now);
         }
@@ -419,6 +471,10 @@ impl Book {
         entry.not_before = now + pause.unwrap_or(least).max(pause_after(entry.failures)).max(least);
         entry.failures += 1;
     }
+}
+
+fn is_strangers(origin: Origin) -> bool {
+    matches!(origin, Origin::Alternate | Origin::Pushed)
 }
 
 /// Returns the URL of the file with this hash at a servent.

@@ -37,14 +37,15 @@ pub enum Verdict {
 
 /// Returns what a refused answer means. `said` are the fields of its head.
 pub fn verdict(refusal: &Refusal, said: &ServentFields) -> Verdict {
-    let pause = match refusal {
-        Refusal::Busy { status: 429, .. } | Refusal::Denied { status: 403 } => PENALTY,
-        Refusal::Busy { .. } => BUSY,
-        Refusal::Status { status: 409 } => CONFLICT,
+    // A shorter pause after a ban would be a reason for the next one.
+    let (pause, least) = match refusal {
+        Refusal::Busy { status: 429, .. } | Refusal::Denied { status: 403 } => (PENALTY, BUSY),
+        Refusal::Busy { .. } => (BUSY, Duration::ZERO),
+        Refusal::Status { status: 409 } => (CONFLICT, Duration::ZERO),
         Refusal::OutOfRange { .. } => return Verdict::Lacks,
         _ => return Verdict::AsWeb,
     };
     let poll = said.queue.as_ref().and_then(|place| place.poll_min_s);
     let stated = said.retry_after_s.max(poll).map(Duration::from_secs);
-    Verdict::Wait(stated.unwrap_or(pause) + MARGIN)
+    Verdict::Wait(stated.unwrap_or(pause).max(least) + MARGIN)
 }

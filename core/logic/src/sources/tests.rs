@@ -297,7 +297,7 @@ fn what_a_servent_says_about_waiting_is_obeyed() {
     let mut place = QueuePlace::default();
     place.poll_min_s = Some(45);
     (said.queue, said.retry_after_s) = (Some(place), Some(20));
-    assert_eq!(all.each_ref().map(|refusal| waits(refusal, &said)), [46; 4]);
+    assert_eq!(all.each_ref().map(|refusal| waits(refusal, &said)), [46, 46, 61, 61], "a ban lasts a minute at least");
     said.retry_after_s = Some(300);
     assert_eq!(waits(&busy(503), &said), 301);
     assert_eq!(servent::verdict(&Refusal::OutOfRange { total: None }, &said), servent::Verdict::Lacks);
@@ -335,6 +335,11 @@ fn servents_name_others_within_bounds_and_none_in_private_networks() {
     assert!(!book.add_alternates(SourceKey(0), &addrs(&["8.8.8.8:6346"]), AddressClass::Global), "it is no servent");
     let many: Vec<_> = (0..5000u32).map(|n| (std::net::Ipv4Addr::from_bits(0x0800_0000 + n), 6346).into()).collect();
     assert!(book.add_alternates(key, &many, AddressClass::Global));
+    assert_eq!(book.entries().count(), 4 + 40, "others may name some as well");
+    assert!(!book.add_alternates(key, &many[1000..], AddressClass::Global));
+    for n in 4..50 {
+        book.add_alternates(SourceKey(n), &many[n * 100..], AddressClass::Global);
+    }
     assert_eq!(book.entries().count(), 4 + MAX_ALTERNATES);
     let first = book.get(SourceKey(4)).unwrap().clone();
     assert_eq!((first.origin, first.url.as_str()), (Origin::Alternate, at.replace("9.9.9.9", "8.0.0.0").as_str()));
@@ -345,6 +350,78 @@ fn servents_name_others_within_bounds_and_none_in_private_networks() {
     // A stranger may be a victim of the one that named it.
     book.left(Time::ZERO, SourceKey(4), false, End::Failed("it is down".to_owned()));
     assert_eq!(book.get(SourceKey(4)).unwrap().not_before, Time::ZERO + Duration::from_secs(600));
+}
+
+#[test]
+fn a_servent_cannot_fill_the_book_with_the_ports_of_one_address() {
+    let mut book = Book::default();
+    let at = "http://9.9.9.9:6346/uri-res/N2R?urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+    let key = book.add(url(at), AddressClass::Global, Origin::WebSeed).unwrap();
+    let addrs = |ip: &str| (7000..7020).map(|port| format!("{ip}:{port}").parse().unwrap()).collect::<Vec<_>>();
+    for ip in ["8.8.8.8", "8.8.4.4"] {
+        book.add_alternates(key, &addrs(ip), AddressClass::Global);
+    }
+    assert_eq!(book.entries().count(), 1 + 2 * 4);
+}
+
+#[test]
+fn sources_are_dialled_beside_lanes_that_are_held_in_queues() {
+    let mut book = Book::new(Config { first: 24 });
+    let sha1 = [7; 20];
+    let servents = |book: &mut Book, from: u32, most: usize| {
+        (0..most as u32).for_each(|n| {
+            let ip = std::net::Ipv4Addr::from_bits(0x0808_0000 + from + n);
+            book.add_servent((ip, 6346).into(), sha1, AddressClass::Global).unwrap();
+        });
+    };
+    servents(&mut book, 0, 24);
+    let first = dials(&mut book, Time::ZERO, false);
+    assert_eq!(first.len(), 24);
+    first.iter().for_each(|n| book.joined(Time::ZERO, SourceKey(*n)));
+    let mirror = book.add(url("http://h.example/"), AddressClass::Loopback, Origin::Mirror).unwrap();
+    assert_eq!(dials(&mut book, Time::ZERO, true), [], "as many lanes as there may be");
+    first.iter().for_each(|n| book.holds(SourceKey(*n), true));
+    assert_eq!(dials(&mut book, Time::ZERO, false), [mirror.0]);
+    // One that goes on counts again.
+    book.joined(Time::ZERO, mirror);
+    servents(&mut book, 100, 40);
+    book.holds(SourceKey(0), false);
+    let further = dials(&mut book, Time::ZERO, false);
+    assert_eq!(further.len(), 22);
+    // And there is an end to those that are held.
+    for n in further {
+        book.joined(Time::ZERO, SourceKey(n));
+        book.holds(SourceKey(n), true);
+    }
+    assert_eq!(dials(&mut book, Time::ZERO, false).len(), 1, "48 in all");
+    book.left(Time::ZERO, SourceKey(1), true, End::Idle);
+    assert_eq!(dials(&mut book, Time::ZERO, false), [1], "the next lane to it is not held yet");
+    assert_eq!(dials(&mut book, Time::ZERO, false), []);
+}
+
+#[test]
+fn a_servent_that_comes_again_takes_its_own_place_and_no_other_source_is_kept_away() {
+    let (mut book, sha1) = (Book::default(), [7; 20]);
+    let come = |book: &mut Book, at: String| book.add_pushed(at.parse().unwrap(), sha1);
+    let key = come(&mut book, "8.8.8.8:1000".to_owned()).unwrap();
+    let host = book.get(key).unwrap().host;
+    for port in 1001..2000 {
+        book.left(Time::ZERO, key, false, End::Useless("it closed the connection".to_owned()));
+        assert_eq!(book.get(key).unwrap().state(Time::ZERO), State::Refused);
+        assert_eq!(come(&mut book, format!("8.8.8.8:{port}")), Some(key));
+        let entry = book.get(key).unwrap();
+        assert_eq!((entry.state(Time::ZERO), entry.url.port()), (State::Dialling, Some(port)));
+    }
+    // Others behind the same address are as guilty of what it did.
+    let other = come(&mut book, "8.8.8.8:2000".to_owned()).unwrap();
+    assert!(other != key && book.get(other).unwrap().host == host);
+    assert!((2001..2100).filter_map(|port| come(&mut book, format!("8.8.8.8:{port}"))).count() == 2);
+    // They have no place of what the user names.
+    (0..MAX_SOURCES).for_each(|n| {
+        assert!(book.add(url(&format!("http://h{n}.example/")), AddressClass::Global, Origin::WebSeed).is_some());
+    });
+    assert_eq!(book.add(url("http://more.example/"), AddressClass::Global, Origin::WebSeed), None);
+    assert!(book.add(url("http://more.example/"), AddressClass::Loopback, Origin::Mirror).is_some());
 }
 
 #[test]

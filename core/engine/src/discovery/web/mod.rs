@@ -257,7 +257,12 @@ impl Web {
             Some((name, value)) => client.get(url.clone()).header(name, value),
             None => client.get(url.clone()),
         };
-        match self.way(url, terms).await? {
+        let way = self.way(url, terms).await?;
+        if let (Some(_), Some(ip), Some(port)) = (Target::of_url(url), literal(url), url.port_or_known_default()) {
+            let many = |wait: Duration| format!("the servent was asked often; try again in {} s", wait.as_secs());
+            self.network.permit_servent(SocketAddr::new(ip, port)).map_err(many)?;
+        }
+        match way {
             None => {
                 let is_near = self.environment(url).is_some_and(|uri| is_near(uri.host().unwrap_or_default()));
                 let way = if is_near { Way::NearProxy } else { Way::Proxy };
@@ -268,11 +273,6 @@ impl Web {
                 Ok((response, class))
             }
             Some(addresses) => {
-                if let (Some(_), [addr]) = (Target::of_url(url), &addresses[..]) {
-                    let many =
-                        |wait: Duration| format!("the servent was asked often; try again in {} s", wait.as_secs());
-                    self.network.permit_servent(*addr).map_err(many)?;
-                }
                 let host = url.host_str().unwrap_or_default();
                 let ask = |addr: SocketAddr| {
                     let way = if is_here(addr.ip()) { Way::Near } else { Way::Direct };

@@ -172,3 +172,20 @@ async fn names_of_local_networks_are_not_left_to_the_users_proxy() {
     let why = get("http://tracker.example/announce", STRANGER).await;
     assert!(why.contains("through the proxy socks5://127.0.0.1:1)") && !why.contains("s3cret"), "{why}");
 }
+
+#[tokio::test]
+async fn a_servent_is_asked_four_times_at_most_through_a_proxy_as_well() {
+    // Its port takes no connections, so that each request fails at once.
+    let config = crate::Config { proxy: Some("http://127.0.0.1:1".parse().unwrap()), ..crate::Config::offline(".") };
+    let web = Web::new(Network::new(&config).await.unwrap());
+    let url = "http://9.9.9.9:6346/uri-res/N2R?urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB";
+    let mut answers = Vec::new();
+    for _ in 0..5 {
+        match web.get(url.parse().unwrap(), terms(USER, false, None)).await {
+            Err(NotGot::Failed(why)) => answers.push(why),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(answers[..4].iter().all(|why| why.contains("through the proxy")), "{answers:?}");
+    assert!(answers[4].contains("asked often"), "{answers:?}");
+}

@@ -73,6 +73,8 @@ impl Lane {
     /// Connects to a source, and adds it to the torrent.
     pub(super) async fn open(swarm: Arc<Swarm>, known: Arc<Known>) -> Result<Lane, End> {
         let full = || End::Failed("this process has reached its limit on open files and connections".to_owned());
+        // Taken in any case: left there, it would stay open.
+        let given = swarm.sources.given.lock().remove(&known.key);
         let place = swarm.transport.sockets.take().ok_or_else(full)?;
         let (url, named_by, server, is_servent) = {
             let mut site = known.site.lock();
@@ -84,8 +86,7 @@ impl Lane {
         };
         let manner = if is_servent { servent::PIPELINED } else { PIPELINED };
         let is_typed = swarm.sources.is_typed(&known, &url);
-        let given = swarm.sources.given.lock().remove(&known.key).and_then(|given| Wire::given(given, &url));
-        let wire = match given {
+        let wire = match given.and_then(|given| Wire::given(given, &url)) {
             Some(wire) => wire,
             None => dial(swarm.shared.network(), &url, named_by, is_typed, &known.answered).await?,
         };
@@ -166,7 +167,8 @@ impl Lane {
     async fn turn(&mut self) -> Result<(), End> {
         self.send().await?;
         self.say(false).await?;
-        let is_owed = self.gets.is_waiting();
+        // A servent that holds us owes nothing, also if a second request was under way.
+        let is_owed = self.held.is_none() && self.gets.is_waiting();
         let began = Instant::now();
         let wait = match self.held {
             _ if is_owed => JUDGED.saturating_sub(self.owed.0),
@@ -243,8 +245,6 @@ impl Lane {
         let mut next = Some(first);
         while let Some(order) = next {
             match order {
-                // It was requested before the torrent learned that we wait.
-                Message::Request(span) if self.held.is_some() => self.said.push(Message::Reject(span)),
                 Message::Request(span) => self.gets.request(&site, span),
                 Message::Cancel(span) => self.said.extend(self.gets.cancel(span)),
                 _ => {}
@@ -255,6 +255,10 @@ impl Lane {
 
     /// Sends requests, as many as may be under way. Connects if need be.
     async fn send(&mut self) -> Result<(), End> {
+        if self.held.is_some() {
+            // What waits was requested before the torrent learned that we do, or the connection broke.
+            self.gets.reject_waiting(&mut self.said);
+        }
         loop {
             let under_way = self.wire.as_ref().map_or(0, |wire| wire.talk.outstanding());
             // A servent refuses a request that comes before its first answer.

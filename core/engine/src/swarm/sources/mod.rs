@@ -214,6 +214,8 @@ impl Swarm {
         let known = {
             let mut book = self.sources.book.lock();
             let Some(key) = book.add_pushed(given.remote, sha1) else { return };
+            // That of an earlier connection, if it came before.
+            self.sources.known.lock().remove(&key);
             self.sources.given.lock().insert(key, given);
             book.get(key).and_then(|entry| self.sources.known(&content.torrent, key, entry))
         };
@@ -281,6 +283,7 @@ impl Swarm {
             Ok(lane) => (true, lane.run().await),
             Err(end) => (false, end),
         };
+        let end = known.obeyed(end);
         let url = printable::without_secrets(known.site.lock().url().as_str());
         tracing::debug!(url, was_lane, ?end, "a lane ended");
         self.sources.book.lock().left(self.now(), known.key, was_lane, end);

@@ -1,6 +1,7 @@
 //! What a lane to a servent of Gnutella does beyond HTTP: it obeys the queue, keeps to the parts that are
 //! there, and passes on which other servents have the file.
 
+use super::Known;
 use super::lane::Lane;
 use playswarm_logic::sources::servent::{Verdict, verdict};
 use playswarm_logic::sources::{End, Entry};
@@ -9,12 +10,28 @@ use playswarm_proto::http_range::{Refusal, Remedy, RequestId};
 use playswarm_proto::wire::Message;
 use std::time::{Duration, Instant};
 
+/// Longest wait over a connection that is kept. It would cost both ends a connection for as long; without
+/// it our place in the queue stays, too.
+const LONGEST_KEPT: Duration = Duration::from_secs(300);
+
 /// A wait that a servent asked for.
 pub(super) struct Waiting {
     /// Our place in its queue, if it has one.
     pub(super) place: Option<QueuePlace>,
     /// Time at which it is asked again.
     pub(super) until: Instant,
+}
+
+impl Known {
+    /// Returns the end of a lane, or a wait if the lane failed before the end of one that the servent asked
+    /// for: a request before it would cost our place.
+    pub(super) fn obeyed(&self, end: End) -> End {
+        let left = self.waiting.lock().as_ref().map(|waiting| waiting.until.saturating_duration_since(Instant::now()));
+        match (end, left.filter(|left| !left.is_zero())) {
+            (End::Failed(why), Some(left)) => End::Held(why, left),
+            (end, _) => end,
+        }
+    }
 }
 
 impl Lane {
@@ -73,7 +90,8 @@ impl Lane {
     /// connection, otherwise without one.
     fn wait(&mut self, request: RequestId, refusal: &Refusal, wait: Duration) -> Result<(), End> {
         let (place, until) = (self.fields.queue.clone(), Instant::now() + wait);
-        let is_kept = place.is_some() && self.wire.as_ref().is_some_and(|wire| wire.talk.takes_requests());
+        let may_keep = place.is_some() && wait <= LONGEST_KEPT;
+        let is_kept = may_keep && self.wire.as_ref().is_some_and(|wire| wire.talk.takes_requests());
         let why = match place.as_ref().and_then(|place| place.position) {
             Some(position) => format!("place {position} in the servent's queue"),
             None => format!("the servent makes us wait: {refusal}"),
@@ -83,15 +101,16 @@ impl Lane {
             return Err(End::Held(why, wait));
         }
         self.held = Some(until);
+        self.swarm.sources.book.lock().holds(self.known.key, true);
         self.said.push(Message::Choke);
         self.gets.refused(request, &mut self.said);
-        self.gets.reject_waiting(&mut self.said);
         Ok(())
     }
 
     /// Asks again after a wait.
     pub(super) fn go_on(&mut self) {
         self.held = None;
+        self.swarm.sources.book.lock().holds(self.known.key, false);
         self.said.push(Message::Unchoke);
     }
 

@@ -52,7 +52,7 @@ def test_a_search_for_asyncio(servent: str, tmp_path: Path) -> None:
 
 def test_a_search_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     with playswarm.Session(playswarm.Config.offline(tmp_path)) as session:
-        with pytest.raises(playswarm.BadConfigError, match="gnutella.enabled"):
+        with pytest.raises(playswarm.BadConfigError, match=r"gnutella\.enabled"):
             session.search("bunny")
         with pytest.raises(ValueError, match="is no kind of file"):
             session.search("bunny", kind="film")

@@ -22,6 +22,7 @@ __all__ = [
     "Metainfo",
     "RtspServer",
     "Running",
+    "Search",
     "Session",
     "Timeline",
     "TorrentHandle",

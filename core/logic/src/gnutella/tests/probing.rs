@@ -1,4 +1,4 @@
-//! What it costs to know how senders on standby are: the table of docs/GNUSTREAM-PROBING.md.
+//! What it costs to know how senders on standby are: the table of docs/GNUSTREAM.md (E5).
 
 use super::*;
 use playswarm_proto::gnutella::{HeadPong, Holding, Queue};

@@ -1,7 +1,33 @@
 //! Figures of experiments: quantiles, and the machine's load during a run, from proc(5). Figures from
 //! a starved processor would say nothing about the swarm.
 
+use anyhow::{Context, Result};
+use std::path::Path;
 use std::time::{Duration, Instant};
+
+/// Reads a file of figures, or a page of the docs.
+///
+/// # Errors
+/// A sentence with its path.
+pub fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))
+}
+
+/// Writes one.
+///
+/// # Errors
+/// A sentence with its path.
+pub fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("Can't write {}.", path.display()))
+}
+
+/// Writes a table into a page, between its markers.
+///
+/// # Errors
+/// A sentence with its path.
+pub fn write_into(page: &Path, table: &str) -> Result<()> {
+    write(page, &playswarm_sim::splice(&read(page)?, table))
+}
 
 /// Clock ticks of proc(5) per second: 100 in user space on every current Linux architecture.
 const TICKS_PER_S: f64 = 100.0;

@@ -15,11 +15,10 @@ mod run;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use options::Options;
-use playswarm_tests::figures::Ticks;
+use playswarm_tests::figures::{self, Ticks};
 use playswarm_tests::torrent::TestTorrent;
 use playswarm_tests::{mp4_head, playswarm, requirement};
 use report::Report;
-use std::path::Path;
 
 /// Bytes of a piece.
 const PIECE: u64 = 256 << 10;
@@ -29,24 +28,19 @@ fn main() -> Result<()> {
     options.check()?;
     let report = match &options.from {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
+            let text = figures::read(path)?;
             serde_json::from_str(&text).with_context(|| format!("{} contains no figures of a run.", path.display()))?
         }
         None => measure(&options)?,
     };
     print!("{}", report.table());
     if let Some(path) = &options.json {
-        write(path, &serde_json::to_string_pretty(&report)?)?;
+        figures::write(path, &serde_json::to_string_pretty(&report)?)?;
     }
     if let Some(path) = &options.markdown {
-        let page = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
-        write(path, &playswarm_sim::splice(&page, &report.table()))?;
+        figures::write_into(path, &report.table())?;
     }
     Ok(())
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("Can't write {}.", path.display()))
 }
 
 fn measure(options: &Options) -> Result<Report> {

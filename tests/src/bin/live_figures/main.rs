@@ -17,7 +17,7 @@ use clap::Parser;
 use crowd::{Crowd, SOURCE, Status};
 use options::{Kill, Options};
 use playswarm_tests::content::mix;
-use playswarm_tests::figures::{Ticks, Watch, cpu_of, peak_memory_of};
+use playswarm_tests::figures::{self, Ticks, Watch, cpu_of, peak_memory_of};
 use playswarm_tests::requirement;
 use report::{Killed, Report, Viewer};
 use std::io::Write;
@@ -39,7 +39,7 @@ fn main() -> Result<()> {
     }
     let reports = match &options.from {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
+            let text = figures::read(path)?;
             text.lines().map(serde_json::from_str).collect::<Result<Vec<Report>, _>>()?
         }
         None => vec![run(&options)?],
@@ -50,8 +50,7 @@ fn main() -> Result<()> {
         writeln!(file, "{}", serde_json::to_string(&reports[0])?)?;
     }
     if let Some(path) = &options.markdown {
-        let page = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
-        std::fs::write(path, playswarm_sim::splice(&page, &table::markdown(&reports)))?;
+        figures::write_into(path, &table::markdown(&reports))?;
     }
     let failed: Vec<&String> = reports.iter().flat_map(|report| &report.failed).collect();
     if !failed.is_empty() {

@@ -23,7 +23,6 @@ use playswarm_tests::reader::Player;
 use playswarm_tests::{playswarm, requirement};
 use report::{Report, ViewerReport};
 use scene::{ORIGIN, Scene};
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -40,30 +39,25 @@ fn main() -> Result<()> {
     options.check()?;
     let report = match &options.from {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
+            let text = figures::read(path)?;
             serde_json::from_str(&text).with_context(|| format!("{} contains no figures of a run.", path.display()))?
         }
         None => run(&options)?,
     };
     print!("{}", table::text(&report));
     if let Some(path) = &options.json {
-        write(path, &serde_json::to_string(&report)?)?;
+        figures::write(path, &serde_json::to_string(&report)?)?;
     }
     if let Some(path) = &options.markdown {
-        let page = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
-        write(path, &playswarm_sim::splice(&page, &table::markdown(&report)))?;
+        figures::write_into(path, &table::markdown(&report))?;
     }
     if let Some(path) = &options.svg {
-        write(path, &picture::svg(&report))?;
+        figures::write(path, &picture::svg(&report))?;
     }
     if !report.failed.is_empty() {
         bail!("{} of the viewers failed.", report.failed.len());
     }
     Ok(())
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("Can't write {}.", path.display()))
 }
 
 fn run(options: &Options) -> Result<Report> {

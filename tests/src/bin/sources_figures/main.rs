@@ -11,11 +11,11 @@ mod loopback;
 mod rivals;
 mod shaped;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
-use playswarm_tests::figures::Ticks;
+use playswarm_tests::figures::{self, Ticks};
 use playswarm_tests::{playswarm, requirement};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Measures web seeds and mirrors.
 ///
@@ -81,12 +81,7 @@ fn main() -> Result<()> {
     }
     print!("{table}");
     if let Some(path) = &options.markdown {
-        let page = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
-        write(path, &playswarm_sim::splice(&page, &table))?;
+        figures::write_into(path, &table)?;
     }
     Ok(())
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).with_context(|| format!("Can't write {}.", path.display()))
 }
